@@ -1,0 +1,303 @@
+package activator
+
+import (
+	"errors"
+	"sync"
+)
+
+// firstWindow is how many released requests may be on their way to a new pod at
+// a time, none of them connected yet. Each connection made widens the window by
+// one, so it doubles with every round trip; a thousand held requests are out
+// after seven of them, and no pod meets a thousand connections at once.
+const (
+	firstWindow = 8
+	maxWindow   = 512
+)
+
+// ErrQueueFull says that no more requests may be held.
+var ErrQueueFull = errors.New("the queue of held requests is full")
+
+// Pool is the pods of one revision and the requests that wait for them. Requests
+// are served strictly in the order of their arrival. All methods may be called
+// from any goroutine.
+type Pool struct {
+	rand func(n int) int
+
+	mu    sync.Mutex
+	limit int // requests in one pod at a time; 0: no limit
+	pods  map[string]*poolPod
+	ready []*poolPod
+	queue waiterList
+	seq   uint64
+}
+
+type poolPod struct {
+	key, addr   string
+	ready       bool
+	generation  uint64 // grows each time the pod becomes ready
+	outstanding int
+	connecting  int
+	window      int
+}
+
+// Grant is the right to send one request to one pod. It ends with one call of
+// Release or ConnectFailed.
+type Grant struct {
+	// Pod is the key of the pod.
+	Pod string
+	// Addr is the pod's address, without a port.
+	Addr string
+
+	pod        *poolPod
+	generation uint64
+	paced      bool
+}
+
+// Paced reports whether Connected must be called as soon as the request has a connection.
+func (g *Grant) Paced() bool { return g.paced }
+
+// Waiter is one held request.
+type Waiter struct {
+	// Verdict receives exactly one value, unless Cancel came first.
+	Verdict <-chan Verdict
+
+	verdict    chan Verdict
+	seq        uint64
+	prev, next *Waiter
+	queued     bool
+}
+
+// Verdict ends a wait.
+type Verdict struct {
+	// Grant is what was waited for, where Refused is nil.
+	Grant Grant
+	// Refused says why no pod will come.
+	Refused *Answer
+}
+
+// NewPool returns an empty pool. rand returns a number in [0, n).
+func NewPool(rand func(n int) int) *Pool {
+	return &Pool{rand: rand, pods: map[string]*poolPod{}}
+}
+
+// SetLimit sets how many requests may be in one pod at a time; 0 means no limit.
+func (p *Pool) SetLimit(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = limit
+	p.dispatch()
+}
+
+// TryAcquire grants a pod at once, unless none is free or others wait already.
+func (p *Pool) TryAcquire() (Grant, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queue.head != nil {
+		return Grant{}, false
+	}
+	pod := p.pick(false)
+	if pod == nil {
+		return Grant{}, false
+	}
+	return p.grant(pod, false), true
+}
+
+// Enqueue puts a request at the end of the queue. A pod that became free
+// meanwhile is granted through the verdict like any other.
+func (p *Pool) Enqueue() *Waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq++
+	w := &Waiter{verdict: make(chan Verdict, 1), seq: p.seq}
+	w.Verdict = w.verdict
+	p.queue.insert(w)
+	p.dispatch()
+	return w
+}
+
+// Requeue puts a request whose grant came to nothing back to where its arrival
+// puts it: before all that came after it.
+func (p *Pool) Requeue(old *Waiter) *Waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &Waiter{verdict: make(chan Verdict, 1), seq: old.seq}
+	w.Verdict = w.verdict
+	p.queue.insert(w)
+	p.dispatch()
+	return w
+}
+
+// EnqueueFirst holds a request that had been granted a pod without waiting,
+// which then could not be reached. It came before all that wait.
+func (p *Pool) EnqueueFirst() *Waiter {
+	return p.Requeue(&Waiter{})
+}
+
+// Cancel takes a request out of the queue. If it was granted a pod at the same
+// moment the grant is given back. A cancelled request never gets another.
+func (p *Pool) Cancel(w *Waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.queued {
+		p.queue.remove(w)
+		return
+	}
+	select {
+	case v := <-w.verdict:
+		if v.Refused == nil {
+			p.release(&v.Grant)
+		}
+	default:
+	}
+}
+
+// Connected says that a paced request has its connection, which makes room for the next.
+func (p *Pool) Connected(g *Grant) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unpace(g) && g.pod.window < maxWindow {
+		g.pod.window++
+	}
+	p.dispatch()
+}
+
+// Release gives a grant back when its request has ended, however it ended.
+func (p *Pool) Release(g *Grant) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release(g)
+}
+
+// ConnectFailed gives a grant back whose pod could not be reached, and takes the
+// pod out until it is set ready again. It reports whether the pod was taken out
+// by this call: a failure that began before the pod became ready anew says
+// nothing about it.
+func (p *Pool) ConnectFailed(g *Grant) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ejected := g.pod != nil && g.pod.ready && g.pod.generation == g.generation
+	if ejected {
+		p.unready(g.pod)
+	}
+	p.release(g)
+	return ejected
+}
+
+// SetReady adds a pod or makes it ready again, and reports whether it was not before.
+func (p *Pool) SetReady(key, addr string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pod := p.pods[key]
+	if pod == nil || pod.addr != addr {
+		if pod != nil {
+			p.unready(pod)
+		}
+		// Requests of an earlier address hold on to the old value and give back there.
+		pod = &poolPod{key: key, addr: addr}
+		p.pods[key] = pod
+	}
+	if pod.ready {
+		return false
+	}
+	pod.ready = true
+	pod.generation++
+	pod.window = firstWindow
+	p.ready = append(p.ready, pod)
+	p.dispatch()
+	return true
+}
+
+// SetUnready keeps a pod from getting more requests and reports whether it could get some.
+func (p *Pool) SetUnready(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pod := p.pods[key]
+	if pod == nil || !pod.ready {
+		return false
+	}
+	p.unready(pod)
+	return true
+}
+
+// Remove forgets a pod. Requests inside it end as they end.
+func (p *Pool) Remove(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pod := p.pods[key]; pod != nil {
+		p.unready(pod)
+		delete(p.pods, key)
+	}
+}
+
+// Refuse answers all that wait.
+func (p *Pool) Refuse(a *Answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := p.queue.head; w != nil; w = p.queue.head {
+		p.queue.remove(w)
+		w.verdict <- Verdict{Refused: a}
+	}
+}
+
+// Waiting is the number of requests that wait, Ready that of pods that may get some.
+func (p *Pool) Waiting() (waiting, ready int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue.n, len(p.ready)
+}
+
+// dispatch grants pods to the first in the queue as long as there are any.
+func (p *Pool) dispatch() {
+	for p.queue.head != nil {
+		pod := p.pick(true)
+		if pod == nil {
+			return
+		}
+		w := p.queue.head
+		p.queue.remove(w)
+		w.verdict <- Verdict{Grant: p.grant(pod, true)}
+	}
+}
+
+func (p *Pool) grant(pod *poolPod, paced bool) Grant {
+	pod.outstanding++
+	if paced {
+		pod.connecting++
+	}
+	return Grant{Pod: pod.key, Addr: pod.addr, pod: pod, generation: pod.generation, paced: paced}
+}
+
+func (p *Pool) release(g *Grant) {
+	if g.pod == nil {
+		return
+	}
+	p.unpace(g)
+	g.pod.outstanding--
+	g.pod = nil
+	p.dispatch()
+}
+
+func (p *Pool) unpace(g *Grant) bool {
+	if !g.paced || g.pod == nil {
+		return false
+	}
+	g.paced = false
+	g.pod.connecting--
+	return true
+}
+
+func (p *Pool) unready(pod *poolPod) {
+	if !pod.ready {
+		return
+	}
+	pod.ready = false
+	for i, r := range p.ready {
+		if r == pod {
+			last := len(p.ready) - 1
+			p.ready[i] = p.ready[last]
+			p.ready[last] = nil
+			p.ready = p.ready[:last]
+			return
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package storage
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/rawserve/rawserve/agent/storage/archive"
+	"github.com/rawserve/rawserve/agent/storage/download"
+)
+
+// web is a file or an archive on a web server.
+var web = scheme{example: "https://host/file or http://host/file (tar, tar.gz, tgz and zip are unpacked)", matches: bySchemes("http", "https"), fetch: fetchWeb}
+
+// fetchWeb downloads, then unpacks an archive or stores the file under its base name.
+func fetchWeb(ctx context.Context, in *Initializer, j job) error {
+	if j.uri.url.Hostname() == "" {
+		return errors.New("the URI names no host")
+	}
+	header, err := in.opts.Settings.headersFor(j.uri.url.Hostname())
+	if err != nil {
+		return err
+	}
+	got, err := in.downloader.Fetch(ctx, download.Request{URL: j.uri.url, Header: header, Dir: j.work})
+	if err != nil {
+		return err
+	}
+	if err := decode(got, path.Base(j.uri.url.Path)); err != nil {
+		return discard(got.Path, err)
+	}
+	sniffed, err := archive.Sniff(got.Path)
+	if err != nil {
+		return err
+	}
+	kind, err := webKind(j.uri, got.ContentType, sniffed)
+	if err != nil {
+		return discard(got.Path, err)
+	}
+	if kind == archive.None {
+		return store(j, got)
+	}
+	if err := in.unpack(ctx, j, got.Path, kind); err != nil {
+		return discard(got.Path, err)
+	}
+	return os.Remove(got.Path)
+}
+
+// discard drops a complete file that is of no use, lest a restarted container takes it
+// for a finished download and fails for ever, even when the server has mended it.
+func discard(file string, err error) error { return errors.Join(err, os.Remove(file)) }
+
+// webKind decides whether a download is an archive. As in KServe the name decides, that
+// is the path or else the query (?file=m.zip); a name without a suffix of its own leaves
+// it to the Content-Type. What is sniffed in the bytes must agree.
+func webKind(u uri, contentType string, sniffed archive.Kind) (archive.Kind, error) {
+	base := path.Base(u.url.Path)
+	kind := archive.KindOfName(base)
+	if kind == archive.None && path.Ext(base) == "" {
+		if kind = archive.KindOfName(u.url.RawQuery); kind == archive.None {
+			kind = archive.KindOfContentType(contentType)
+		}
+		if kind == archive.None && archive.IsGzipType(contentType) {
+			kind = sniffed
+		}
+	}
+	if kind == archive.None {
+		return kind, nil
+	}
+	// Old tars have no magic number, and a tar.gz may be called tar.
+	if kind == sniffed || kind == archive.Tar && sniffed == archive.None && !isPage(contentType) {
+		return kind, nil
+	}
+	if kind != archive.Zip && (sniffed == archive.Tar || sniffed == archive.TarGzip) {
+		return sniffed, nil
+	}
+	return archive.None, fmt.Errorf("what came is not the %s archive that was asked for (Content-Type %q); is it a login or an error page?", kind, contentType)
+}
+
+// store moves the file to its place under its own name.
+func store(j job, got download.Result) error {
+	base := path.Base(j.uri.url.Path)
+	if base == "." || base == "/" || base == ".." || base == workFolder {
+		return discard(got.Path, errors.New("the URI names no file; end it with a file's name"))
+	}
+	if isPage(got.ContentType) && !isPageName(base) {
+		return discard(got.Path, fmt.Errorf("a web page came instead of %s (Content-Type %q); is it a login or an error page?", base, got.ContentType))
+	}
+	if err := os.Rename(got.Path, filepath.Join(j.Dest, base)); err != nil {
+		return fmt.Errorf("putting the file in its place: %w", err)
+	}
+	return nil
+}
+
+func isPage(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "text/html" || media == "application/xhtml+xml")
+}
+
+func isPageName(base string) bool {
+	ext := strings.ToLower(path.Ext(base))
+	return ext == ".html" || ext == ".htm" || ext == ".xhtml"
+}
+
+// decode undoes a Content-Encoding that came although none was asked for: object
+// stores send what an object was stored with. A file called .gz or .tgz is meant to
+// stay compressed.
+func decode(got download.Result, base string) error {
+	switch strings.ToLower(got.ContentEncoding) {
+	case "", "identity":
+		return nil
+	case "gzip", "x-gzip":
+	default:
+		return fmt.Errorf("the server sent the Content-Encoding %q; store the file without one", got.ContentEncoding)
+	}
+	if base = strings.ToLower(base); strings.HasSuffix(base, ".gz") || strings.HasSuffix(base, ".tgz") {
+		return nil
+	}
+	plain := got.Path + ".plain"
+	if err := gunzip(got.Path, plain); err != nil {
+		return errors.Join(fmt.Errorf("undoing the Content-Encoding gzip: %w", err), os.Remove(plain))
+	}
+	return os.Rename(plain, got.Path)
+}
+
+func gunzip(from, to string) error {
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(gunzipTo(out, from), out.Close())
+}
+
+func gunzipTo(w io.Writer, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, z)
+	return err
+}

@@ -1,0 +1,7 @@
+// Package v1alpha1 holds KServe's ServingRuntime and ClusterServingRuntime with
+// KServe's own JSON names, and the pure function [ValidateRuntime] that finds
+// what is wrong with one. Which runtime a model gets is left to callers.
+//
+// +kubebuilder:object:generate=true
+// +groupName=serving.kserve.io
+package v1alpha1

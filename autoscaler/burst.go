@@ -1,0 +1,58 @@
+package autoscaler
+
+import "fmt"
+
+// burst starts, extends and ends burst mode, in which the short window counts too.
+//
+// It starts when the demand over the burst window reaches the threshold times what
+// the replicas carry that run or are starting: with 1 replica, aim 10 and threshold
+// 2 at a demand of 20. Starting replicas count because asking again for what is on
+// its way helps nobody. It ends when that has not been so for a stable window.
+func burst(e *evaluation) verdict {
+	carry := float64(max(1, e.current))
+	var lead *Signal
+	over := false
+	for i := range e.signals {
+		s := &e.signals[i]
+		if !s.HasData {
+			continue
+		}
+		if s.Burst >= e.policy.BurstThreshold*carry*s.Target-1e-9 {
+			over = true
+		}
+		if lead == nil || replicasFor(s.Burst, s.Target) > replicasFor(lead.Burst, lead.Target) {
+			lead = s
+		}
+	}
+	switch b := e.next.Burst; {
+	case over && b == nil:
+		e.next.Burst = &Burst{Last: instant(e.now)}
+	case over:
+		b.Last = instant(e.now)
+	case b != nil && b.Last.before(e.now) >= e.policy.StableWindow:
+		e.next.Burst = nil
+	}
+	if e.next.Burst == nil || lead == nil {
+		return verdict{}
+	}
+	want := replicasFor(lead.Burst, lead.Target)
+	if want <= e.want {
+		return verdict{}
+	}
+	return verdict{want, ReasonBurst, fmt.Sprintf("Burst: %s is %s on average over %s, %.0f%% of what %s at %s each.",
+		lead.Name, number(lead.Burst), span(e.policy.BurstWindow), 100*lead.Burst/(carry*lead.Target), carries(int32(carry)), number(lead.Target))}
+}
+
+// burstHold keeps the largest number of a burst until it is over.
+func burstHold(e *evaluation) verdict {
+	b := e.next.Burst
+	if b == nil {
+		return verdict{}
+	}
+	b.Peak = max(b.Peak, e.want, e.current)
+	if e.want >= b.Peak {
+		return verdict{}
+	}
+	return verdict{b.Peak, ReasonBurst, fmt.Sprintf("Burst mode keeps %s until demand has been below the threshold for %s; the last time it was not is %s ago.",
+		replicas(b.Peak), span(e.policy.StableWindow), span(b.Last.before(e.now)))}
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs the tests: `unit` (race detector, no cluster), `apiserver` (a real
+# kube-apiserver and etcd), `e2e` (the local cluster, or the one in KUBECONFIG),
+# or `all` of them. Everything that it needs it builds or, as root on Debian, installs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-all}
+
+cluster() { (cd e2e/cluster && go run ./cmd/cluster "$@"); }
+
+step() { printf '\n== %s ==\n' "$*"; }
+
+# The control plane's binaries, for the suites that start an API server.
+binaries() {
+  step "building the control plane's binaries (cached by version)"
+  cluster build "$@"
+  RAWSERVE_APISERVER_BIN_DIR=$(cluster build --print-dir)
+  export RAWSERVE_APISERVER_BIN_DIR
+}
+
+unit() {
+  step "unit and API server tests, race detector on"
+  go test -race ./...
+  for module in e2e/cluster e2e/modelserver; do
+    step "tests of $module, race detector on"
+    (cd "$module" && go test -race ./...)
+  done
+}
+
+e2e() {
+  step "end to end"
+  (cd e2e/suites && go vet ./... && go test -count=1 -timeout 40m -v ./...)
+}
+
+case $what in
+unit) binaries --only etcd,kube-apiserver && unit ;;
+e2e) e2e ;;
+all) binaries --install-deps && unit && e2e ;;
+*) echo "usage: $0 unit|e2e|all" >&2 && exit 2 ;;
+esac

@@ -1,0 +1,41 @@
+// Package clientconn keeps the accepted connection within reach of a request's
+// handler: which port it came in on, and whether its client has hung up.
+//
+// Go's HTTP/1.1 server notices a hang-up only once the request's body is read.
+// The kernel knows earlier, and Gone asks it.
+package clientconn
+
+import (
+	"context"
+	"net"
+	"syscall"
+)
+
+type contextKey struct{}
+
+// Conn is one accepted connection.
+type Conn struct {
+	// Port is the local port of the connection; 0 where the address has none.
+	Port int
+	raw  syscall.RawConn
+}
+
+// Context is for http.Server.ConnContext.
+func Context(ctx context.Context, c net.Conn) context.Context {
+	conn := &Conn{}
+	if addr, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		conn.Port = addr.Port
+	}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			conn.raw = raw
+		}
+	}
+	return context.WithValue(ctx, contextKey{}, conn)
+}
+
+// From returns the connection of a request's context, nil without one.
+func From(ctx context.Context) *Conn {
+	c, _ := ctx.Value(contextKey{}).(*Conn)
+	return c
+}

@@ -1,0 +1,83 @@
+// Package forward sends a request on to a server and its response back, as a
+// proxy must: hop-by-hop fields dropped, trailers kept, both directions
+// streamed, upgrades joined. It differs from the standard library's proxy in
+// what its callers need: an attempt that reached nobody can be made again
+// elsewhere, and it copies no headers, for both callers live on the hot path.
+//
+// Which server, how often, and what to answer when all fails is the caller's.
+package forward
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Options describe a Forwarder. The zero value is usable.
+type Options struct {
+	// DialTimeout is the longest wait for a connection. Default 1s.
+	DialTimeout time.Duration
+	// IdleTimeout is how long an unused connection is kept. It must be below that
+	// of the server, or a request may meet a connection that the server is just
+	// closing. Default 60s.
+	IdleTimeout time.Duration
+	// Forwarded adds the X-Forwarded fields.
+	Forwarded bool
+}
+
+// Forwarder forwards requests. HTTP/1.1 goes on as HTTP/1.1 and HTTP/2 as
+// HTTP/2 without TLS, by prior knowledge.
+type Forwarder struct {
+	h1, h2    *http.Transport
+	forwarded bool
+}
+
+// New returns a Forwarder.
+func New(o Options) *Forwarder {
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = time.Second
+	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = 60 * time.Second
+	}
+	return &Forwarder{h1: newTransport(o, false), h2: newTransport(o, true), forwarded: o.Forwarded}
+}
+
+// CloseIdle closes the connections that no request uses.
+func (f *Forwarder) CloseIdle() {
+	f.h1.CloseIdleConnections()
+	f.h2.CloseIdleConnections()
+}
+
+func newTransport(o Options, h2 bool) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(!h2)
+	protocols.SetUnencryptedHTTP2(h2)
+	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		Protocols: &protocols,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return c, nil
+		},
+		// No limit of idle connections over all hosts: their number follows the
+		// requests in flight, which are bounded elsewhere.
+		MaxIdleConnsPerHost:   4096,
+		IdleConnTimeout:       o.IdleTimeout,
+		DisableCompression:    true,
+		ExpectContinueTimeout: time.Second,
+		// A server that has vanished without closing shows by unanswered pings.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+}
+
+// dialError marks that no connection came about, so that no byte of the
+// request can have reached anybody.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
