@@ -43,6 +43,30 @@ func burst(e *evaluation) verdict {
 		lead.Name, number(lead.Burst), span(e.policy.BurstWindow), 100*lead.Burst/(carry*lead.Target), carries(int32(carry)), number(lead.Target))}
 }
 
+// recentDemand lets replicas shrink only as far as the burst window agrees: the
+// stable one lags behind demand that rose a moment ago, and what it gave away
+// would be asked for again at once.
+func recentDemand(e *evaluation) verdict {
+	if e.want >= e.current {
+		return verdict{}
+	}
+	var lead *Signal
+	for i := range e.signals {
+		if s := &e.signals[i]; s.HasData && (lead == nil || replicasFor(s.Burst, s.Target) > replicasFor(lead.Burst, lead.Target)) {
+			lead = s
+		}
+	}
+	if lead == nil {
+		return verdict{}
+	}
+	keep := min(e.current, replicasFor(lead.Burst, lead.Target))
+	if keep <= e.want {
+		return verdict{}
+	}
+	return verdict{keep, ReasonRecentDemand, fmt.Sprintf("%s is %s on average over %s, more than over %s; %s.",
+		title(lead.Name), number(lead.Burst), span(e.policy.BurstWindow), span(e.policy.StableWindow), stay(keep))}
+}
+
 // burstHold keeps the largest number of a burst until it is over.
 func burstHold(e *evaluation) verdict {
 	b := e.next.Burst

@@ -25,7 +25,6 @@ func Decide(policy Policy, state State, observation Observation) (Decision, Stat
 		next:    state.clone(),
 		current: max(0, observation.Replicas),
 		want:    max(0, observation.Replicas),
-		first:   len(state.Windows) == 0,
 	}
 	e.observe()
 	switch {
@@ -58,8 +57,6 @@ type evaluation struct {
 	// where no replicas are asked for by it.
 	watched Signal
 
-	// first is true when nothing was observed before: a new target or a new leader.
-	first   bool
 	current int32
 	want    int32
 	leave   bool
@@ -130,9 +127,9 @@ func (e *evaluation) signal(m Metric) Signal {
 			break
 		}
 		s.HasData = true
-		// Seconds in which nothing was ready and nothing was asked for say nothing
-		// about the demand of the start to come; they would only dilute it.
-		if r.Value == 0 && e.seen.Ready == 0 && e.seen.Unknown == "" {
+		// Seconds in which nothing ran and nothing was asked for say nothing about
+		// the demand of the start to come; they would only dilute it.
+		if r.Value == 0 && e.current == 0 && e.seen.Unknown == "" {
 			w.Reset()
 			break
 		}
@@ -163,8 +160,10 @@ func replicasFor(demand, aim float64) int32 {
 	return int32(min(n, math.MaxInt32))
 }
 
+// observeIdleness counts from the first ready replica on: a start that nobody
+// asked for any more is idle once it could have served.
 func (e *evaluation) observeIdleness() {
-	known := e.watched.State == v1alpha1.SignalFresh && e.seen.Waiting.Known
+	known := e.watched.State == v1alpha1.SignalFresh && e.seen.Waiting.Known && e.seen.Ready > 0
 	if !known || e.reading(v1alpha1.MetricConcurrency) > 0 || e.waiting() {
 		e.next.IdleSince = 0
 	} else if e.next.IdleSince == 0 {

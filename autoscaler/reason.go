@@ -22,6 +22,8 @@ const (
 	ReasonNoHistory Reason = "NoHistory"
 	// ReasonBurst: demand jumped; replicas follow the short window and do not shrink.
 	ReasonBurst Reason = "Burst"
+	// ReasonRecentDemand: the short window still needs what the stable one does not.
+	ReasonRecentDemand Reason = "RecentDemand"
 	// ReasonScaleUpLimited: maxScaleUpRate bounds the step.
 	ReasonScaleUpLimited Reason = "ScaleUpLimited"
 	// ReasonScaleDownLimited: maxScaleDownRate bounds the step.

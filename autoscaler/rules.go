@@ -23,6 +23,7 @@ var rules = []rule{
 	{"demand", demand},
 	{"missing-data", missingData},
 	{"burst", burst},
+	{"recent-demand", recentDemand},
 	{"scale-up-rate", scaleUpRate},
 	{"burst-hold", burstHold},
 	{"scale-down-rate", scaleDownRate},
@@ -139,8 +140,9 @@ func scaleDownDelay(e *evaluation) verdict {
 		e.next.Delayed = nil
 		return verdict{}
 	}
-	if e.first {
-		// What was wanted before is not known: what is there counts as wanted now.
+	if len(e.next.Delayed) == 0 && e.current > 0 {
+		// A new leader or a new delay: what was wanted before is not known, so what
+		// is there counts as wanted now.
 		e.next.Delayed = []Wanted{{At: instant(e.now), Replicas: e.current}}
 	}
 	kept := e.next.Delayed[:0]

@@ -109,7 +109,7 @@ func candidates(namespace string, namespaced []v1alpha1.ServingRuntime, cluster 
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int {
 		return cmp.Or(
-			// False sorts before true: the namespace's own come first.
+			// Namespaced before Cluster.
 			strings.Compare(string(b.scope), string(a.scope)),
 			cmp.Compare(protocolOrdinal(a.firstProtocol()), protocolOrdinal(b.firstProtocol())),
 			b.meta.CreationTimestamp.Compare(a.meta.CreationTimestamp.Time),
@@ -237,7 +237,7 @@ func namedRuntime(name string, w wanted, all []candidate) (*ChosenRuntime, error
 	case !c.speaks(w.protocol):
 		return nil, &RenderError{ReasonNoSupportingRuntime, "spec.predictor.model.protocolVersion", fmt.Sprintf(
 			"runtime %q speaks %s, not %s; change protocolVersion or runtime", name, joined(c.spec.ProtocolVersions), w.protocol)}
-	case !c.fits(w, false):
+	case !c.declares(w, false):
 		return nil, &RenderError{ReasonNoSupportingRuntime, field, fmt.Sprintf(
 			"runtime %q does not serve %s; it declares %s", name, w, c.formats())}
 	}

@@ -31,10 +31,10 @@ const (
 // model asks for something else, the choice is made anew. Left empty, they
 // match any model.
 type RuntimeRef struct {
-	Name     string                           `json:"name"`
-	Scope    RuntimeScope                     `json:"scope"`
-	Format   string                           `json:"format,omitempty"`
-	Version  string                           `json:"version,omitempty"`
+	Name     string                  `json:"name"`
+	Scope    RuntimeScope            `json:"scope"`
+	Format   string                  `json:"format,omitempty"`
+	Version  string                  `json:"version,omitempty"`
 	Protocol v1beta1.ProtocolVersion `json:"protocol,omitempty"`
 }
 
@@ -79,6 +79,9 @@ type Input struct {
 	NarrowSelector bool
 	// Config is the configuration of the controller.
 	Config Config
+
+	// onlyPorts skips what needs credentials.
+	onlyPorts bool
 }
 
 // Objects is what an InferenceService's component consists of. A nil object is

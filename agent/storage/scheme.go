@@ -34,7 +34,8 @@ type uri struct {
 	raw string
 	// scheme is lower case, "" for a plain path.
 	scheme string
-	// url is set for everything that has a scheme.
+	// url is set for http, https and file, and for others where it can be read: hub
+	// names such as hf://model:v1 are no URLs.
 	url *url.URL
 }
 
@@ -45,19 +46,28 @@ func parseURI(raw string) (uri, error) {
 	if !found {
 		return uri{raw: raw}, nil
 	}
+	name = strings.ToLower(name)
 	u, err := url.Parse(raw)
-	if err != nil {
+	if err != nil && (name == "http" || name == "https" || name == "file") {
 		return uri{}, fmt.Errorf("the storage URI that starts with %q is not a valid URI; check it for spaces, stray %% signs and an unreadable port", name+"://")
 	}
-	return uri{raw: raw, scheme: strings.ToLower(u.Scheme), url: u}, nil
+	return uri{raw: raw, scheme: name, url: u}, nil
 }
 
 // redacted is the URI as it may be logged.
 func (u uri) redacted() string {
-	if u.url == nil {
-		return u.raw
+	if u.url != nil {
+		return download.Redact(u.url)
 	}
-	return download.Redact(u.url)
+	// No URL: what comes before an "@" or after a "?" may be a secret.
+	visible, _, query := strings.Cut(u.raw, "?")
+	if at := strings.LastIndex(visible, "@"); at >= 0 {
+		visible = "…" + visible[at:]
+	}
+	if query {
+		visible += "?…"
+	}
+	return visible
 }
 
 // lookup finds the row for a URI that can be served.

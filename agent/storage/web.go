@@ -46,7 +46,11 @@ func fetchWeb(ctx context.Context, in *Initializer, j job) error {
 	if kind == archive.None {
 		return store(j, got)
 	}
-	if err := in.unpack(ctx, j, got.Path, kind); err != nil {
+	err = in.unpack(ctx, j, got.Path, kind)
+	if err != nil && ctx.Err() != nil {
+		return err // told to stop: the download is good and the next process unpacks it
+	}
+	if err != nil {
 		return discard(got.Path, err)
 	}
 	return os.Remove(got.Path)
@@ -73,10 +77,11 @@ func webKind(u uri, contentType string, sniffed archive.Kind) (archive.Kind, err
 	if kind == archive.None {
 		return kind, nil
 	}
-	// Old tars have no magic number, and a tar.gz may be called tar.
-	if kind == sniffed || kind == archive.Tar && sniffed == archive.None && !isPage(contentType) {
+	// Old tars have no magic number, and an empty one neither: unpacking will tell.
+	if kind == sniffed || kind != archive.Zip && sniffed == archive.None && !isPage(contentType) {
 		return kind, nil
 	}
+	// A tar.gz may be called tar, and the other way round.
 	if kind != archive.Zip && (sniffed == archive.Tar || sniffed == archive.TarGzip) {
 		return sniffed, nil
 	}

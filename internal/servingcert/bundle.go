@@ -20,6 +20,10 @@ const (
 	keyNextKey  = "next.key"
 )
 
+// maxCAs bounds the CAs that are kept. Two are needed; more appear only when
+// somebody keeps spoiling the Secret.
+const maxCAs = 8
+
 // pair is a certificate with its key, in PEM, and the parsed certificate.
 type pair struct {
 	cert, key []byte
@@ -189,7 +193,8 @@ func (p policy) apply(b bundle, a action, now time.Time) (bundle, error) {
 	if err != nil {
 		return bundle{}, err
 	}
-	n := bundle{cas: append([][]byte{ca}, b.cas...), cur: b.cur, next: made}
+	cas := append([][]byte{ca}, b.cas...)
+	n := bundle{cas: cas[:min(len(cas), maxCAs)], cur: b.cur, next: made}
 	if a == replace {
 		n.cur, n.next = made, nil
 	}

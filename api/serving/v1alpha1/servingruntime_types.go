@@ -79,7 +79,7 @@ type ServingRuntimeStatus struct{}
 // ServingRuntimeSpec says which models a runtime serves, and how.
 //
 // +kubebuilder:validation:XValidation:rule="self.containers.all(c, !has(c.env) || c.env.all(e, e.name != 'PYTHONPATH'))",message="env PYTHONPATH is not allowed in containers: build the path into the image"
-// +kubebuilder:validation:XValidation:rule="!has(self.supportedModelFormats) || self.supportedModelFormats.all(f, !has(f.autoSelect) || !f.autoSelect || !has(f.priority) || self.supportedModelFormats.all(g, g.name != f.name || !has(g.autoSelect) || !g.autoSelect || !has(g.priority) || g.priority == f.priority))",message="supportedModelFormats gives two priorities to one auto-selected format name: use the same priority for all its versions"
+// +kubebuilder:validation:XValidation:rule="has(self.disabled) && self.disabled || !has(self.supportedModelFormats) || self.supportedModelFormats.all(f, !has(f.autoSelect) || !f.autoSelect || !has(f.priority) || self.supportedModelFormats.all(g, g.name != f.name || !has(g.autoSelect) || !g.autoSelect || !has(g.priority) || g.priority == f.priority))",message="supportedModelFormats gives two priorities to one auto-selected format name: use the same priority for all its versions"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.workerSpec) || has(self.workerSpec)",message="workerSpec cannot be removed: make another runtime for a single node"
 type ServingRuntimeSpec struct {
 	// SupportedModelFormats are the formats that the runtime serves.

@@ -7,6 +7,9 @@ import (
 // PodSpec is corev1.PodSpec with optional containers: a predictor with a model
 // gets them from its runtime. The fields are the same in the same order, so that
 // corev1.PodSpec(p) converts it and the compiler tells when the two drift apart.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.containers) || self.containers.all(c, !has(c.env) || c.env.all(e, e.name != 'PYTHONPATH'))",message="env PYTHONPATH is not allowed in containers: build the path into the image"
+// +kubebuilder:validation:XValidation:rule="!has(self.initContainers) || self.initContainers.all(c, !has(c.env) || c.env.all(e, e.name != 'PYTHONPATH'))",message="env PYTHONPATH is not allowed in initContainers: build the path into the image"
 type PodSpec struct {
 	// Volumes that containers may mount.
 	// +listType=map

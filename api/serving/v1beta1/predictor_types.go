@@ -6,6 +6,9 @@ package v1beta1
 // +kubebuilder:validation:XValidation:rule="[has(self.model), has(self.sklearn), has(self.xgboost), has(self.tensorflow), has(self.pytorch), has(self.triton), has(self.onnx), has(self.huggingface), has(self.pmml), has(self.lightgbm), has(self.paddle), has(self.containers) && self.containers.exists(c, c.name == 'kserve-container')].filter(b, b).size() <= 1",message="predictor must have exactly one implementation, and several are set: keep one of model, a framework shorthand, or a container named kserve-container"
 // +kubebuilder:validation:XValidation:rule="has(self.model) || has(self.sklearn) || has(self.xgboost) || has(self.tensorflow) || has(self.pytorch) || has(self.triton) || has(self.onnx) || has(self.huggingface) || has(self.pmml) || has(self.lightgbm) || has(self.paddle) || (has(self.containers) && self.containers.size() > 0)",message="predictor must have exactly one implementation, and none is set: set model, a framework shorthand such as sklearn, or containers"
 // +kubebuilder:validation:XValidation:rule="!has(self.storageUris) || ![has(self.model) && has(self.model.storageUri), has(self.sklearn) && has(self.sklearn.storageUri), has(self.xgboost) && has(self.xgboost.storageUri), has(self.tensorflow) && has(self.tensorflow.storageUri), has(self.pytorch) && has(self.pytorch.storageUri), has(self.triton) && has(self.triton.storageUri), has(self.onnx) && has(self.onnx.storageUri), has(self.huggingface) && has(self.huggingface.storageUri), has(self.pmml) && has(self.pmml.storageUri), has(self.lightgbm) && has(self.lightgbm.storageUri), has(self.paddle) && has(self.paddle.storageUri)].exists(b, b)",message="storageUri and storageUris exclude each other: move storageUri into storageUris"
+// +kubebuilder:validation:XValidation:rule="!has(self.containers) || self.containers.all(c, c.name != 'transformer-container' || !has(c.env) || c.env.all(e, e.name != 'STORAGE_URI'))",message="a transformer-container beside the server must not set STORAGE_URI: set it on the server, or storageUri on the model"
+// +kubebuilder:validation:XValidation:rule="!has(self.workerSpec) || !has(self.model) || has(self.model.storageUri) && (self.model.storageUri.startsWith('pvc://') || self.model.storageUri.startsWith('oci://'))",message="model.storageUri must be a pvc:// or oci:// URI with workerSpec: all nodes must see the same model"
+// +kubebuilder:validation:XValidation:rule="!has(self.workerSpec) || !has(self.model) || !has(self.model.env) || self.model.env.all(e, !(e.name in ['PIPELINE_PARALLEL_SIZE', 'TENSOR_PARALLEL_SIZE']))",message="env PIPELINE_PARALLEL_SIZE and TENSOR_PARALLEL_SIZE are set from workerSpec: set pipelineParallelSize and tensorParallelSize there"
 type PredictorSpec struct {
 	// Name is an optional name of this version of the predictor. The Deployment and
 	// Service are then named {isvc}-{name}-predictor.
@@ -71,8 +74,9 @@ type PredictorSpec struct {
 // PredictorExtensionSpec describes a model and overrides of the container that
 // serves it.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name == ”",message="the container's name is fixed for a model: remove name"
+// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name.size() == 0",message="the container's name is fixed for a model: remove name"
 // +kubebuilder:validation:XValidation:rule="!has(self.env) || self.env.all(e, e.name != 'PYTHONPATH')",message="env PYTHONPATH is not allowed: build the path into the image"
+// +kubebuilder:validation:XValidation:rule="!has(self.confidential) || !self.confidential.enabled || has(self.storageUri)",message="confidential needs a model to decrypt: set storageUri"
 type PredictorExtensionSpec struct {
 	// StorageURI is where the model is downloaded from, for example
 	// gs://bucket/model, s3://bucket/model, pvc://claim/path or hf://owner/model.
@@ -134,6 +138,8 @@ type ModelFormat struct {
 }
 
 // WorkerSpec describes the workers of a predictor that spans several nodes.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.containers) || self.containers.size() <= 1",message="workerSpec.containers must hold at most one container: remove the others"
 type WorkerSpec struct {
 	// PodSpec holds the workers' container, at most one, and settings of their pods.
 	PodSpec `json:",inline"`

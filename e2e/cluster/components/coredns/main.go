@@ -19,11 +19,12 @@ import (
 )
 
 // The order of the directives is the order in which a query passes the
-// plugins; it is CoreDNS's own.
+// plugins. It is CoreDNS's own but for template, which comes last here: it
+// answers what no other plugin knows.
 func init() {
 	dnsserver.Directives = []string{
 		"errors", "health", "ready", "cache", "loadbalance",
-		"template", "hosts", "kubernetes", "forward",
+		"hosts", "kubernetes", "forward", "template",
 	}
 }
 

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rawserve/rawserve/activator"
+	"github.com/rawserve/rawserve/internal/bodyhold"
+	"github.com/rawserve/rawserve/internal/clientconn"
+	"github.com/rawserve/rawserve/internal/forward"
+)
+
+// call is one request on its way through the activator.
+type call struct {
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	conn    *clientconn.Conn
+	route   *route
+	port    string
+	plan    *plan
+	target  *target
+	arrived time.Time
+
+	grant activator.Grant
+	// waiter is the place in the queue of a request that was held.
+	waiter *activator.Waiter
+	// body is set once the request's body is read ahead.
+	body *bodyhold.Body
+	// sent is set once the request counts as forwarded.
+	sent bool
+}
+
+// ServeHTTP serves a request of any route: the port that it came in on names it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn := clientconn.From(r.Context())
+	if conn == nil {
+		panic(http.ErrAbortHandler)
+	}
+	entry, ok := (*s.ports.Load())[conn.Port]
+	if !ok {
+		// The connection is older than the end of its route.
+		panic(http.ErrAbortHandler)
+	}
+	c := call{s: s, w: w, r: r, conn: conn, route: entry.route, port: entry.targetPort, arrived: time.Now()}
+	entry.route.arrivals.Add(1)
+	code := c.serve()
+	entry.route.metrics.count(code, time.Since(c.arrived))
+	if code == codeCut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Codes for requests that got no status.
+const (
+	codeGone = 499 // the client has hung up
+	codeCut  = 599 // the response broke off
+)
+
+// serve answers the request and returns the status sent.
+func (c *call) serve() int {
+	if c.r.Method == http.MethodConnect {
+		return c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "CONNECT is not served here: send the request itself."})
+	}
+	defer c.end()
+	for {
+		c.plan = c.route.plan.Load()
+		c.target = c.plan.pick()
+		if a := c.refusal(); a != nil {
+			return c.answer(a)
+		}
+		grant, ok := c.target.pool.TryAcquire()
+		if ok {
+			c.grant = grant
+			break
+		}
+		v := c.hold(nil)
+		if v.again {
+			continue
+		}
+		if v.code != 0 {
+			return v.code
+		}
+		break
+	}
+	return c.forward()
+}
+
+// refusal is the answer of a target that takes no requests.
+func (c *call) refusal() *activator.Answer {
+	if c.target.spec.Load().Stopped {
+		return &activator.Answer{Reason: activator.ReasonStopped, Message: "The InferenceService is stopped. Remove its stop annotation to start it."}
+	}
+	return c.target.answer.Load()
+}
+
+func (c *call) end() {
+	if c.body != nil {
+		c.body.Close()
+	}
+	if c.sent {
+		c.route.forwarded.Leave(time.Now())
+	}
+}
+
+// forward sends the request to the granted pod, and to others as long as the
+// pods cannot be reached.
+func (c *call) forward() int {
+	f := c.s.agents
+	if c.target.spec.Load().AgentPort == 0 {
+		f = c.s.bare
+	}
+	x := f.Begin(c.w, c.r)
+	x.FirstByte, x.Idle, x.Cutoff = c.plan.timeouts.firstByte, c.plan.timeouts.idle, c.s.cutoff
+	if c.plan.timeouts.total > 0 {
+		x.Deadline = c.arrived.Add(c.plan.timeouts.total)
+	}
+	for {
+		if !c.sent {
+			c.sent = true
+			c.route.forwarded.Enter(time.Now())
+		}
+		if c.body != nil {
+			x.Body(c.body)
+		}
+		x.CloseClient = c.s.draining.Load() || c.route.deleted.Load()
+		x.Connected = nil
+		if c.grant.Paced() {
+			x.Connected = func() { c.target.pool.Connected(&c.grant) }
+		}
+		pod := c.grant.Pod
+		out := x.Try(net.JoinHostPort(c.grant.Addr, c.port))
+		if out.Result != forward.Unreachable {
+			c.target.pool.Release(&c.grant)
+			c.checkPod(pod, out)
+			return c.conclude(out)
+		}
+		if c.target.pool.ConnectFailed(&c.grant) {
+			c.s.log.Info("pod cannot be reached", "namespace", c.route.key.Namespace, "route", c.route.key.Name, "pod", pod, "error", out.Err)
+			c.s.probeAgain(c.target, pod)
+		}
+		if v := c.holdAgain(); v.code != 0 {
+			return v.code
+		}
+	}
+}
+
+// checkPod takes a pod out whose agent says that the server behind it is away.
+func (c *call) checkPod(pod string, out forward.Outcome) {
+	if out.Code != http.StatusBadGateway || c.w.Header().Get(activator.ReasonHeader) != string(activator.ReasonUpstreamUnreachable) {
+		return
+	}
+	if c.target.pool.SetUnready(pod) {
+		c.s.probeAgain(c.target, pod)
+	}
+}
+
+// conclude answers where no response came.
+func (c *call) conclude(out forward.Outcome) int {
+	switch out.Result {
+	case forward.Done:
+		return out.Code
+	case forward.ClientGone:
+		return codeGone
+	case forward.Cut:
+		return codeCut
+	case forward.TimedOut:
+		return c.answer(&activator.Answer{Reason: activator.ReasonUpstreamTimeout, Message: "No response in the time that the route allows."})
+	case forward.BadRequest:
+		return c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "The request's body cannot be read: " + out.Err.Error()})
+	default:
+		c.s.log.Debug("request failed", "namespace", c.route.key.Namespace, "route", c.route.key.Name, "error", out.Err)
+		return c.answer(&activator.Answer{Reason: activator.ReasonUpstreamUnreachable, Message: "The connection to the replica broke before it answered."})
+	}
+}
+
+// answer is the activator's own answer. A body that was not read to its end
+// makes the connection unusable for the next request, so it is closed.
+func (c *call) answer(a *activator.Answer) int {
+	if c.body != nil && !c.body.Whole() {
+		c.body.Close()
+		c.w.Header().Set("Connection", "close")
+	}
+	if c.s.draining.Load() || c.route.deleted.Load() {
+		c.w.Header().Set("Connection", "close")
+	}
+	a.Write(c.w, c.r)
+	return a.Status()
+}

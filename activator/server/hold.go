@@ -1,0 +1,190 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/rawserve/rawserve/activator"
+	"github.com/rawserve/rawserve/internal/bodyhold"
+	"github.com/rawserve/rawserve/internal/forward"
+)
+
+// stall is how long a released request waits for the rest of a body that is
+// coming in. A client that sends nothing for that long may be waiting for the
+// response itself, so the request goes on and the rest is streamed.
+const stall = 200 * time.Millisecond
+
+// held is the end of a hold: nothing set means that a pod was granted.
+type held struct {
+	code  int
+	again bool // choose a target anew
+}
+
+// hold keeps the request until it is granted a pod or must be answered.
+// earlier is its place in the queue where it has had one.
+func (c *call) hold(earlier *activator.Waiter) held {
+	s, rt := c.s, c.route
+	if !rt.requests.Take(1) {
+		return held{code: c.answer(c.queueFull("requests"))}
+	}
+	defer rt.requests.Give(1)
+	rt.waiting.Enter(time.Now())
+	defer func() { rt.waiting.Leave(time.Now()) }()
+
+	switch pool := c.target.pool; {
+	case earlier != nil:
+		c.waiter = pool.Requeue(earlier)
+	case c.sent:
+		c.waiter = pool.EnqueueFirst()
+	default:
+		c.waiter = pool.Enqueue()
+	}
+	if c.target.dropped.Load() {
+		// It left the route between the choice and the queue, where nobody looks any more.
+		c.target.pool.Cancel(c.waiter)
+		return held{again: true}
+	}
+	s.start(c.target)
+	if c.body == nil && c.r.ContentLength != 0 {
+		c.body = c.startBody()
+	}
+	h := c.wait()
+	if h.code == 0 && !h.again {
+		h = c.checkClient()
+		if h.code != 0 {
+			c.target.pool.Release(&c.grant)
+		}
+	}
+	if h.code == codeGone {
+		rt.abandoned.Add(1)
+	}
+	return h
+}
+
+// holdAgain holds a request whose pod could not be reached. Another pod that is
+// ready is granted at once.
+func (c *call) holdAgain() held {
+	for {
+		h := c.hold(c.waiter)
+		if !h.again {
+			return h
+		}
+		c.plan = c.route.plan.Load()
+		c.target = c.plan.pick()
+		c.waiter = nil
+		if a := c.refusal(); a != nil {
+			return held{code: c.answer(a)}
+		}
+	}
+}
+
+func (c *call) startBody() *bodyhold.Body {
+	interrupt := func() { c.r.Body.Close() }
+	if c.r.ProtoMajor == 1 {
+		rc := http.NewResponseController(c.w)
+		interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	}
+	return bodyhold.Start(c.r.Body, c.r.ContentLength, bodyhold.Options{
+		MaxMemory: c.s.config.Queue.MaxBodyMemory.Value(),
+		Memory:    c.route.bytes,
+		Spool:     c.s.spool,
+		Interrupt: interrupt,
+	})
+}
+
+// wait waits for the verdict, the client's end, the body's failure, the end of
+// patience and the end of the activator.
+func (c *call) wait() held {
+	patience, reason := c.patience()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var settled <-chan struct{}
+	if c.body != nil {
+		settled = c.body.Settled()
+	}
+	for {
+		select {
+		case v := <-c.waiter.Verdict:
+			switch {
+			case v.Refused == rerouted:
+				return held{again: true}
+			case v.Refused != nil:
+				return held{code: c.answer(v.Refused)}
+			}
+			c.grant = v.Grant
+			return held{}
+		case <-settled:
+			settled = nil
+			if err := c.body.Err(); err != nil {
+				c.target.pool.Cancel(c.waiter)
+				return c.bodyFailed(err)
+			}
+		case <-c.r.Context().Done():
+			c.target.pool.Cancel(c.waiter)
+			return held{code: codeGone}
+		case <-timer.C:
+			c.target.pool.Cancel(c.waiter)
+			return held{code: c.answer(&activator.Answer{
+				Reason:     activator.ReasonQueueTimeout,
+				Message:    fmt.Sprintf("No replica became free within %s (%s).", patience.Round(time.Millisecond), reason),
+				RetryAfter: c.target.estimate(),
+			})}
+		case <-c.s.cutoff:
+			c.target.pool.Cancel(c.waiter)
+			return held{code: c.answer(&activator.Answer{
+				Reason:     activator.ReasonDraining,
+				Message:    "This activator is shutting down; another one takes the request.",
+				RetryAfter: time.Second,
+			})}
+		}
+	}
+}
+
+// patience is how much longer the request may be held, and by which limit.
+func (c *call) patience() (time.Duration, string) {
+	since := time.Since(c.arrived)
+	patience, reason := c.plan.timeouts.queue-since, "timeouts.queue of the route"
+	if total := c.plan.timeouts.total; total > 0 && total-since < patience {
+		patience, reason = total-since, "timeouts.total of the route"
+	}
+	return max(patience, 0), reason
+}
+
+// checkClient makes sure, before anything is executed for it, that the client
+// is still there.
+func (c *call) checkClient() held {
+	if c.body != nil {
+		if c.r.ProtoMajor == 1 {
+			c.body.Await(c.r.Context().Done(), stall)
+		}
+		c.body.Release()
+		if err := c.body.Err(); err != nil {
+			return c.bodyFailed(err)
+		}
+	}
+	if c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()) {
+		return held{code: codeGone}
+	}
+	return held{}
+}
+
+func (c *call) bodyFailed(err error) held {
+	switch {
+	case errors.Is(err, bodyhold.ErrNoMemory):
+		return held{code: c.answer(c.queueFull("bytes"))}
+	case forward.HungUp(err):
+		return held{code: codeGone}
+	default:
+		return held{code: c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "The request's body cannot be read: " + err.Error()})}
+	}
+}
+
+func (c *call) queueFull(what string) *activator.Answer {
+	return &activator.Answer{
+		Reason:     activator.ReasonQueueFull,
+		Message:    "Too many " + what + " are held already while no replica is free.",
+		RetryAfter: c.target.estimate(),
+	}
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rawserve/rawserve/activator"
+	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/inflight"
+)
+
+// route is one InferenceRoute as this activator serves it.
+type route struct {
+	key types.NamespacedName
+	// plan is replaced as a whole; requests load it once.
+	plan atomic.Pointer[plan]
+	// deleted is set when the object is gone: connections end with their responses.
+	deleted atomic.Bool
+
+	requests *budget.Budget // held requests
+	bytes    *budget.Budget // memory of their bodies
+
+	waiting   inflight.Counter
+	forwarded inflight.Counter
+	arrivals  atomic.Int64
+	abandoned atomic.Int64
+	metrics   routeMetrics
+}
+
+// plan is what a generation of the route says.
+type plan struct {
+	uid        types.UID
+	generation int64
+	targets    []*target
+	split      *activator.Split
+	timeouts   timeouts
+}
+
+type timeouts struct {
+	queue, firstByte, idle, total time.Duration
+}
+
+func (p *plan) pick() *target { return p.targets[p.split.Next()] }
+
+// target is one revision of a route.
+type target struct {
+	route    *route
+	revision string
+	pool     *activator.Pool
+	spec     atomic.Pointer[v1alpha1.RouteTarget]
+	// answer is what requests get as long as the revision cannot start; nil as a rule.
+	answer atomic.Pointer[activator.Answer]
+	// dropped is set when the route no longer has the target.
+	dropped atomic.Bool
+
+	// wake tells the starter that a request waits or a pod has changed.
+	wake chan struct{}
+
+	mu       sync.Mutex
+	starting bool // a starter runs
+	startup  activator.Startup
+	pods     map[types.UID]*pod
+}
+
+// pod is one pod of a target.
+type pod struct {
+	object *corev1.Pod
+	// changed is when the object last changed.
+	changed time.Time
+	// kubelet is set where the agent cannot tell whether the server is ready.
+	kubelet bool
+	// stop ends the prober; nil when none runs.
+	stop func()
+	// poke tells the prober that the object has changed.
+	poke chan struct{}
+}
+
+func (t *target) objects() []*corev1.Pod {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]*corev1.Pod, 0, len(t.pods))
+	for _, p := range t.pods {
+		out = append(out, p.object)
+	}
+	return out
+}
+
+func (t *target) estimate() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.startup.Estimate()
+}
+
+// portEntry is what a connection's local port leads to.
+type portEntry struct {
+	route      *route
+	targetPort string
+	// until is when the port is closed; zero as long as the route has it.
+	until time.Time
+}

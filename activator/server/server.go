@@ -1,0 +1,172 @@
+// Package server is the activator as a process: it listens for every route,
+// holds and forwards requests, watches routes and pods, raises scales from zero
+// and acknowledges what it serves. What to do with a request is decided by
+// package activator; this package does it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rawserve/rawserve/internal/bodyhold"
+	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/clientconn"
+	"github.com/rawserve/rawserve/internal/forward"
+	"github.com/rawserve/rawserve/internal/lifecycle"
+)
+
+// Options are what a Server works with.
+type Options struct {
+	// Config is the configuration, already validated.
+	Config Config
+	// Pod is the activator's own pod; its name signs acknowledgements.
+	Pod types.NamespacedName
+	// Scales reads and raises scales.
+	Scales Scales
+	// Acks writes acknowledgements.
+	Acks Acks
+	// Log is for changes of state.
+	Log *slog.Logger
+}
+
+// Server is one activator.
+type Server struct {
+	config Config
+	pod    types.NamespacedName
+	scales Scales
+	acks   *acker
+	log    *slog.Logger
+
+	started   time.Time
+	http      *http.Server
+	listeners *listeners
+	// agents forwards to pods with an agent, bare to others, whose servers may
+	// close idle connections after seconds already.
+	agents, bare *forward.Forwarder
+	probes       *http.Client
+	spool        *bodyhold.Spool
+	requests     *budget.Budget // held requests of all routes
+	bytes        *budget.Budget // memory of their bodies
+	metrics      *metrics
+
+	// ports is the table that requests look their route up in.
+	ports atomic.Pointer[map[int]portEntry]
+	// routeList has the routes for readers on other goroutines.
+	routeList atomic.Pointer[[]*route]
+	// routes and listenErrors belong to the goroutine that calls applyRoutes.
+	routes       map[types.NamespacedName]*route
+	listenErrors map[int]string
+
+	index podIndex
+
+	ready    atomic.Bool
+	draining atomic.Bool
+	// cutoff ends what is held and what is upgraded at the end of a shutdown.
+	cutoff chan struct{}
+	// base is the parent of probers and starters.
+	base   context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// New returns a Server that does nothing yet.
+func New(o Options) (*Server, error) {
+	q := o.Config.Queue
+	s := &Server{
+		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
+		started:      time.Now(),
+		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true}),
+		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true}),
+		probes:       newProbeClient(),
+		requests:     budget.New(q.MaxRequestsTotal, nil),
+		bytes:        budget.New(q.MaxBytesTotal.Value(), nil),
+		routes:       map[types.NamespacedName]*route{},
+		listenErrors: map[int]string{},
+		cutoff:       make(chan struct{}),
+	}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	s.index.init()
+	s.metrics = newMetrics(s)
+	s.acks = newAcker(o.Acks, o.Pod.Name, o.Log)
+	s.ports.Store(&map[int]portEntry{})
+	s.routeList.Store(&[]*route{})
+	if q.SpoolDir != "" {
+		spool, err := bodyhold.NewSpool(bodyhold.SpoolOptions{
+			Dir: q.SpoolDir, MaxEach: q.MaxSpool.Value(), MaxTotal: q.MaxSpoolTotal.Value(),
+			OnError: func(err error) { s.log.Warn("cannot spool", "error", err) },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("queue.spoolDir: %w; mount an emptyDir there or set it to \"\"", err)
+		}
+		s.spool = spool
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler:           s,
+		Protocols:         &protocols,
+		ConnContext:       clientconn.Context,
+		ReadHeaderTimeout: o.Config.Timeouts.Header.Duration,
+		// Longer than any client's or load balancer's own, so that it is the client
+		// who closes an idle connection and no request meets one that is closing.
+		IdleTimeout: 15 * time.Minute,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	s.listeners = &listeners{server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{}}
+	return s, nil
+}
+
+// Serve is the data path: it serves the listeners that Watch opens until ctx is
+// done, and drains them then.
+func (s *Server) Serve(ctx context.Context) error {
+	<-ctx.Done()
+	err := s.drain()
+	s.cancel()
+	s.work.Wait()
+	s.listeners.wait()
+	s.agents.CloseIdle()
+	s.bare.CloseIdle()
+	return err
+}
+
+// drain lets requests come until the EndpointSlices have followed, closes the
+// listeners, and lets what is inside finish.
+func (s *Server) drain() error {
+	s.draining.Store(true)
+	s.log.Info("draining", "delay", s.config.Shutdown.Delay.Duration, "timeout", s.config.Shutdown.Timeout.Duration)
+	<-time.After(s.config.Shutdown.Delay.Duration)
+	s.listeners.end()
+	grace := s.config.Shutdown.Timeout.Duration
+	// Those who are still held get an answer, and the time to read it.
+	cut := time.AfterFunc(grace-min(grace/2, time.Second), func() { close(s.cutoff) })
+	err := lifecycle.Shutdown(s.http, grace)
+	if cut.Stop() {
+		close(s.cutoff)
+	}
+	if err != nil {
+		s.log.Warn("shutdown was not clean", "error", err)
+	}
+	return nil
+}
+
+// Ready says why requests cannot be taken; nil when they can.
+func (s *Server) Ready() error {
+	switch {
+	case s.draining.Load():
+		return errors.New("draining")
+	case !s.ready.Load():
+		return errors.New("routes and pods have not been read yet")
+	}
+	return nil
+}

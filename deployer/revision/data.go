@@ -1,0 +1,71 @@
+package revision
+
+import (
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/rawserve/rawserve/api/serving/v1beta1"
+	"github.com/rawserve/rawserve/deployer"
+)
+
+// Data is what a revision was made from. With it a revision can be made again,
+// after the runtime has changed or is gone.
+type Data struct {
+	// Predictor is the predictor after defaulting.
+	Predictor v1beta1.PredictorSpec `json:"predictor"`
+	// Runtime is the runtime as it was. Nil for custom containers.
+	Runtime *deployer.ChosenRuntime `json:"runtime,omitempty"`
+}
+
+// Object returns the ControllerRevision that records data as a revision of the
+// service's predictor.
+func Object(isvc *v1beta1.InferenceService, rev deployer.Revision, hash string, data Data) (*appsv1.ControllerRevision, error) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the data of revision %s: %w", rev.Name, err)
+	}
+	annotations := map[string]string{AnnotationHash: hash}
+	if data.Runtime != nil {
+		ref, err := json.Marshal(data.Runtime.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the runtime of revision %s: %w", rev.Name, err)
+		}
+		annotations[AnnotationRuntime] = string(ref)
+	}
+	return &appsv1.ControllerRevision{
+		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ControllerRevision"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        rev.Name,
+			Namespace:   isvc.Namespace,
+			Annotations: annotations,
+			Labels: map[string]string{
+				v1beta1.LabelInferenceService: isvc.Name,
+				v1beta1.LabelComponent:        string(v1beta1.ComponentPredictor),
+			},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(isvc, v1beta1.SchemeGroupVersion.WithKind("InferenceService"))},
+		},
+		Data:     runtime.RawExtension{Raw: raw},
+		Revision: rev.Number,
+	}, nil
+}
+
+// ReadData returns what a revision was made from.
+func ReadData(r *appsv1.ControllerRevision) (Data, error) {
+	var d Data
+	if err := json.Unmarshal(r.Data.Raw, &d); err != nil {
+		return Data{}, fmt.Errorf("reading the data of revision %s: %w", r.Name, err)
+	}
+	return d, nil
+}
+
+// Frozen says whether a service is not to follow changes of its runtime now: its
+// user asked for that, and it is ready. One that is not ready follows, because
+// the change may be what cures it.
+func Frozen(isvc *v1beta1.InferenceService) bool {
+	ready := v1beta1.FindCondition(isvc.Status.Conditions, v1beta1.ConditionReady)
+	return isvc.Annotations[v1beta1.AnnotationDisableAutoUpdate] == "true" && ready != nil && ready.Status == "True"
+}

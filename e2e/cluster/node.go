@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rawserve/rawserve/e2e/cluster/internal/build"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/network"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
+)
+
+// nodeWithin bounds the loss and the return of a node.
+const nodeWithin = 2 * time.Minute
+
+// KillNode makes a node vanish as if its power had failed: kubelet, container
+// runtime, proxy and every pod are killed at once and its cable is cut. Kubernetes
+// is told nothing. The first node shares its namespace with the control plane,
+// which goes on; its cable stays.
+func (c *Cluster) KillNode(ctx context.Context, name string) error {
+	n, err := c.plan.Find(name)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, c.plan.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, nodeWithin, fmt.Errorf("not gone after %s", nodeWithin))
+	defer cancel()
+	if n.Index > 1 {
+		// First, so that no pod says goodbye to its clients.
+		if err := network.Unplug(ctx, n); err != nil {
+			return fmt.Errorf("killing %s: %w", name, err)
+		}
+	}
+	if err := process.KillAll(ctx, c.groups.At(n.Cgroup()).Procs, nil); err != nil {
+		return fmt.Errorf("killing %s: %w", name, err)
+	}
+	if err := unmountBelow(n.RunDir()); err != nil {
+		return fmt.Errorf("killing %s: %w", name, err)
+	}
+	return nil
+}
+
+// StartNode brings a killed node back, and returns when it is ready.
+func (c *Cluster) StartNode(ctx context.Context, name string) error {
+	n, err := c.plan.Find(name)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, c.plan.Name, (*build.Progress)(nil))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, nodeWithin, fmt.Errorf("not back after %s", nodeWithin))
+	defer cancel()
+	if err := network.Ensure(ctx, c.plan); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	if err := c.groups.At(n.SystemCgroup()).Ensure(); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	processes := component.OfNode(n, c.spec.Machine, c.spec.Extra)
+	for _, p := range processes {
+		if _, err := c.ensureRunning(ctx, p); err != nil {
+			return fmt.Errorf("starting %s: %w", name, err)
+		}
+		if err := c.waitHealthy(ctx, p); err != nil {
+			return fmt.Errorf("starting %s: %w", name, err)
+		}
+	}
+	return poll(ctx, name+" to be ready", func(ctx context.Context) error {
+		states, err := c.nodeStates(ctx)
+		if err != nil {
+			return err
+		}
+		for _, state := range states {
+			if state.Name == name && state.Ready {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s is not ready", name)
+	})
+}

@@ -1,0 +1,112 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rawserve/rawserve/e2e/cluster/image"
+)
+
+// SystemImage holds every program of rawserve.
+const SystemImage = "rawserve/rawserve:dev"
+
+// TestServerImage holds the fast model server of the tests.
+const TestServerImage = "rawserve/testserver:dev"
+
+// programs are the commands in SystemImage, each at /app/NAME.
+var programs = []string{"controller", "activator", "agent", "metrics-adapter", "storage-initializer"}
+
+// BuildImages compiles rawserve and writes its images as archives into dir. It
+// returns the archives' files.
+func BuildImages(ctx context.Context, root, dir string) ([]string, error) {
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return nil, fmt.Errorf("making folder %s: %w", bin, err)
+	}
+	group, buildCtx := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for _, p := range programs {
+		group.Go(func() error { return compile(buildCtx, root, "./cmd/"+p, filepath.Join(bin, p)) })
+	}
+	group.Go(func() error { return compile(buildCtx, root, "./e2e/testserver", filepath.Join(bin, "testserver")) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+
+	system := image.Spec{Reference: SystemImage, User: "65532:65532"}
+	var layer image.Layer
+	for _, p := range programs {
+		layer = append(layer, image.Entry{Source: filepath.Join(bin, p), Target: "/app/" + p})
+	}
+	system.Layers = []image.Layer{layer}
+	test := image.Binary(TestServerImage, filepath.Join(bin, "testserver"))
+	test.User = "65532:65532"
+
+	var files []string
+	for _, spec := range []image.Spec{system, test} {
+		file := filepath.Join(dir, filepath.Base(spec.Reference)+".tar")
+		if err := image.Write(ctx, spec, file); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// compile builds one program without cgo, as images hold nothing beside it.
+func compile(ctx context.Context, root, pkg, file string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// loadImages builds what the cluster is to run and hands it to every node.
+func (e *Env) loadImages(ctx context.Context, models bool) error {
+	if !e.Target.CanLoadImages() {
+		e.Say("using images %s and %s as the cluster finds them", SystemImage, TestServerImage)
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "rawserve-images-")
+	if err != nil {
+		return fmt.Errorf("making a folder for images: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	e.Say("building rawserve's images")
+	files, err := BuildImages(ctx, e.root, dir)
+	if err != nil {
+		return err
+	}
+	if models {
+		e.Say("packing the model server and training the model (cached by its requirements)")
+		more, err := modelImages(ctx, e.root, dir, e.progress)
+		if err != nil {
+			return err
+		}
+		files = append(files, more...)
+	}
+	for _, file := range files {
+		if err := e.Target.LoadImage(ctx, file); err != nil {
+			return fmt.Errorf("loading %s: %w", filepath.Base(file), err)
+		}
+	}
+	return nil
+}
+
+// BuildRepositoryImages builds the images of the checkout that the working
+// folder is in.
+func BuildRepositoryImages(ctx context.Context, dir string) ([]string, error) {
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	return BuildImages(ctx, root, dir)
+}

@@ -1,0 +1,114 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Event is something that was seen to happen.
+type Event struct {
+	// At is when it was seen.
+	At time.Time
+	// What it is, in words.
+	What string
+}
+
+// Timeline follows the start of a Deployment's first pod.
+type Timeline struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	seen   map[string]bool
+	events []Event
+}
+
+// WatchStart begins to note when the Deployment is asked for replicas and how
+// its pods come up. The API server's own timestamps have whole seconds, so the
+// times are those at which the events arrive here.
+func (e *Env) WatchStart(ctx context.Context, namespace, deployment string) (*Timeline, error) {
+	d, err := e.Kube.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading Deployment %s/%s: %w", namespace, deployment, err)
+	}
+	selector := metav1.FormatLabelSelector(d.Spec.Selector)
+	ctx, cancel := context.WithCancel(ctx)
+	t := &Timeline{cancel: cancel, seen: map[string]bool{}}
+	deployments, err := e.Kube.AppsV1().Deployments(namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + deployment, ResourceVersion: d.ResourceVersion})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("watching Deployment %s/%s: %w", namespace, deployment, err)
+	}
+	pods, err := e.Kube.CoreV1().Pods(namespace).Watch(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		deployments.Stop()
+		cancel()
+		return nil, fmt.Errorf("watching pods of %s/%s: %w", namespace, deployment, err)
+	}
+	t.done.Go(func() { t.follow(deployments) })
+	t.done.Go(func() { t.follow(pods) })
+	return t, nil
+}
+
+// Stop ends the watches and returns what was seen, in order.
+func (t *Timeline) Stop() []Event {
+	t.cancel()
+	t.done.Wait()
+	return t.events
+}
+
+func (t *Timeline) follow(w watch.Interface) {
+	defer w.Stop()
+	for e := range w.ResultChan() {
+		switch o := e.Object.(type) {
+		case *appsv1.Deployment:
+			if o.Spec.Replicas != nil && *o.Spec.Replicas > 0 {
+				t.note("request held, scale written: %d replica(s) asked for", *o.Spec.Replicas)
+			}
+		case *corev1.Pod:
+			t.pod(o)
+		}
+	}
+}
+
+func (t *Timeline) pod(p *corev1.Pod) {
+	if p.DeletionTimestamp != nil {
+		return
+	}
+	if p.Spec.NodeName != "" {
+		t.note("pod scheduled")
+	}
+	if p.Status.PodIP != "" {
+		t.note("pod has its address")
+	}
+	for _, c := range p.Status.InitContainerStatuses {
+		if c.State.Running != nil {
+			t.note("%s runs", c.Name)
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			t.note("%s started", c.Name)
+		}
+		if c.Ready {
+			t.note("kubelet calls %s ready (the activator does not wait for it)", c.Name)
+		}
+	}
+}
+
+func (t *Timeline) note(format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.seen[what] {
+		t.seen[what] = true
+		t.events = append(t.events, Event{At: time.Now(), What: what})
+	}
+}
