@@ -3,6 +3,8 @@ package activator
 import (
 	"errors"
 	"sync"
+
+	"github.com/rawserve/rawserve/internal/answer"
 )
 
 // firstWindow is how many released requests may be on their way to a new pod at
@@ -72,7 +74,7 @@ type Verdict struct {
 	// Grant is what was waited for, where Refused is nil.
 	Grant Grant
 	// Refused says why no pod will come.
-	Refused *Answer
+	Refused *answer.Answer
 }
 
 // NewPool returns an empty pool. rand returns a number in [0, n).
@@ -219,6 +221,14 @@ func (p *Pool) SetUnready(key string) bool {
 	return true
 }
 
+// IsReady reports whether a pod may get requests.
+func (p *Pool) IsReady(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pod := p.pods[key]
+	return pod != nil && pod.ready
+}
+
 // Remove forgets a pod. Requests inside it end as they end.
 func (p *Pool) Remove(key string) {
 	p.mu.Lock()
@@ -230,7 +240,7 @@ func (p *Pool) Remove(key string) {
 }
 
 // Refuse answers all that wait.
-func (p *Pool) Refuse(a *Answer) {
+func (p *Pool) Refuse(a *answer.Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for w := p.queue.head; w != nil; w = p.queue.head {

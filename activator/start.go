@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rawserve/rawserve/internal/answer"
 )
 
 const (
@@ -95,8 +97,8 @@ func living(pods []*corev1.Pod) int {
 }
 
 // StartAnswer is the answer for a failure.
-func StartAnswer(f Failure, retryAfter time.Duration) *Answer {
-	return &Answer{Reason: ReasonStartFailed, Message: f.Reason + ": " + f.Message, RetryAfter: retryAfter}
+func StartAnswer(f Failure, retryAfter time.Duration) *answer.Answer {
+	return &answer.Answer{Reason: answer.StartFailed, Message: f.Reason + ": " + f.Message, RetryAfter: retryAfter}
 }
 
 // Startup estimates how long a start takes from those that were measured, the

@@ -95,7 +95,7 @@ func (w *workload) drainBeforeStop() {
 			c.Lifecycle = &corev1.Lifecycle{}
 		}
 		if c.Lifecycle.PreStop != nil {
-			w.warn("containers["+c.Name+"].lifecycle.preStop", "the hook replaces the drain: requests may still be in the pod when %s is stopped; have the hook call http://127.0.0.1:%d/drain", c.Name, AgentAdminPort)
+			w.warn(w.field(c.Name, "lifecycle.preStop"), "the hook replaces the drain: requests may still be in the pod when %s is stopped; have the hook call http://127.0.0.1:%d/drain", c.Name, AgentAdminPort)
 			continue
 		}
 		c.Lifecycle.PreStop = &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{
@@ -127,7 +127,7 @@ func (w *workload) agentProbe() (string, error) {
 		// The agent knows no names of ports.
 		i := slices.IndexFunc(c.Ports, func(o corev1.ContainerPort) bool { return o.Name == port.StrVal })
 		if i < 0 {
-			return "", invalid("containers["+c.Name+"].readinessProbe", "the container has no port named %q; name one so, or give the number", port.StrVal)
+			return "", invalid(w.field(c.Name, "readinessProbe"), "the container has no port named %q; name one so, or give the number", port.StrVal)
 		}
 		*port = intstr.FromInt32(c.Ports[i].ContainerPort)
 	}

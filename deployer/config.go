@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/rawserve/rawserve/api/serving/v1beta1"
 )
 
 // Config is what an operator sets for all InferenceServices. DefaultConfig has
@@ -197,6 +199,14 @@ func resources(cpuRequest, memoryRequest, cpuLimit, memoryLimit string) corev1.R
 			corev1.ResourceMemory: resource.MustParse(memoryLimit),
 		},
 	}
+}
+
+// Defaults is the part of the configuration that v1beta1.Default wants.
+func (c Config) Defaults() v1beta1.DefaultsConfig {
+	d := v1beta1.StockDefaults()
+	d.Resources = c.DefaultResources
+	d.NoServiceAccountToken = c.AutoMountServiceAccountToken != nil && !*c.AutoMountServiceAccountToken
+	return d
 }
 
 // Validate checks a configuration and returns everything that is wrong with it.

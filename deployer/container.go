@@ -38,7 +38,7 @@ func (w *workload) containerDefaults() error {
 	}
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {
-			if err := normalize(&list[i]); err != nil {
+			if err := normalize(&list[i], w.field(list[i].Name, "ports")); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func (w *workload) containerDefaults() error {
 
 // normalize writes out defaults that are part of a list's merge key and removes
 // duplicates, so that server-side apply takes the lists.
-func normalize(c *corev1.Container) error {
+func normalize(c *corev1.Container, portsField string) error {
 	if c.ImagePullPolicy == "" {
 		c.ImagePullPolicy = corev1.PullIfNotPresent
 	}
@@ -73,12 +73,11 @@ func normalize(c *corev1.Container) error {
 		if p.Protocol == "" {
 			p.Protocol = corev1.ProtocolTCP
 		}
-		field := "containers[" + c.Name + "].ports"
 		if p.ContainerPort < 1 || p.ContainerPort > 65535 {
-			return invalid(field, "containerPort %d is no port; use 1 to 65535", p.ContainerPort)
+			return invalid(portsField, "containerPort %d is no port; use 1 to 65535", p.ContainerPort)
 		}
 		if seen[key{p.ContainerPort, p.Protocol}] {
-			return invalid(field, "port %d is listed twice; remove one entry", p.ContainerPort)
+			return invalid(portsField, "port %d is listed twice; remove one entry", p.ContainerPort)
 		}
 		seen[key{p.ContainerPort, p.Protocol}] = true
 	}

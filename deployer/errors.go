@@ -29,11 +29,11 @@ const (
 // Errors of this package's functions wrap one wherever the user can cure it.
 type RenderError struct {
 	// Reason is for a condition.
-	Reason Reason
+	Reason Reason `json:"reason"`
 	// Field is the path of the field, for example spec.predictor.model.storageUri.
-	Field string
+	Field string `json:"field"`
 	// Message says what is wrong and what to do.
-	Message string
+	Message string `json:"message"`
 }
 
 // Error implements error.

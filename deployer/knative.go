@@ -62,7 +62,11 @@ func (k knative) number(key string, least, greatest float64) (string, float64, b
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(f) || f < least || f > greatest {
-		k.w.warn(annotationField(name), "%q is ignored; use a number from %g to %g", text, least, greatest)
+		if greatest == math.MaxInt32 {
+			k.w.warn(annotationField(name), "%q is ignored; use a number, at least %g", text, least)
+		} else {
+			k.w.warn(annotationField(name), "%q is ignored; use a number from %g to %g", text, least, greatest)
+		}
 		return "", 0, false
 	}
 	return name, f, true

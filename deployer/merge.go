@@ -51,7 +51,7 @@ func (w *workload) nameServer() error {
 		return invalid("spec.predictor.containers", "none of the containers is named %s; give the one that serves the model this name, or set model", v1beta1.ContainerServer)
 	}
 	if w.server().Image == "" {
-		return invalid(w.field("image"), "a custom container needs an image")
+		return invalid(w.field(v1beta1.ContainerServer, "image"), "a custom container needs an image")
 	}
 	return nil
 }
@@ -210,7 +210,12 @@ func strategicMerge[T any](base, patch T) (T, error) {
 	if err != nil {
 		return merged, fmt.Errorf("encoding: %w", err)
 	}
-	p, err := json.Marshal(patch)
+	tree, err := convert[any](patch)
+	if err != nil {
+		return merged, err
+	}
+	// In a patch a null deletes, and an empty list of a typed value is a null.
+	p, err := json.Marshal(pruned(tree))
 	if err != nil {
 		return merged, fmt.Errorf("encoding: %w", err)
 	}

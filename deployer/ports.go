@@ -41,7 +41,7 @@ func (w *workload) findPorts() error {
 			port.Port = ServicePortHTTP
 		}
 		if taken[port.Port] {
-			return invalid("containers["+front.Name+"].ports", "the Service's port %d is already that of another container port; list port %d first or leave it out", port.Port, port.ServerPort)
+			return invalid(w.field(front.Name, "ports"), "the Service's port %d is already that of another container port; list port %d first or leave it out", port.Port, port.ServerPort)
 		}
 		taken[port.Port] = true
 		if port.Name == "" && len(front.Ports) > 1 {
@@ -51,7 +51,7 @@ func (w *workload) findPorts() error {
 		w.ports = append(w.ports, port)
 	}
 	if len(w.ports) > maxPorts {
-		return invalid("containers["+front.Name+"].ports", "%d ports are more than the %d that can be routed; leave some out", len(w.ports), maxPorts)
+		return invalid(w.field(front.Name, "ports"), "%d ports are more than the %d that can be routed; leave some out", len(w.ports), maxPorts)
 	}
 	agentPort := int32(AgentPort)
 	for i := range w.ports {
@@ -87,7 +87,7 @@ func (w *workload) checkAgentPorts(end int32) error {
 			}
 			for _, p := range c.Ports {
 				if p.ContainerPort == AgentAdminPort || p.ContainerPort >= AgentPort && p.ContainerPort < end {
-					return invalid(fmt.Sprintf("containers[%s].ports[%d]", c.Name, p.ContainerPort), "port %d is needed for rawserve's agent; let the server listen on another port", p.ContainerPort)
+					return invalid(w.field(c.Name, fmt.Sprintf("ports[%d]", p.ContainerPort)), "port %d is needed for rawserve's agent; let the server listen on another port", p.ContainerPort)
 				}
 			}
 		}

@@ -197,7 +197,7 @@ func (w *workload) scaleBounds(ext *v1beta1.ComponentExtensionSpec, a knative, s
 	case v1beta1.AutoscalerClassHPA:
 		// An HPA leaves a Deployment at zero alone.
 		if s.min == 0 {
-			w.warn("spec.predictor.minReplicas", "0 is raised to 1, because a HorizontalPodAutoscaler cannot start from zero here; remove the annotation %s to scale to zero", v1beta1.AnnotationAutoscalerClass)
+			w.warn("spec.predictor.minReplicas", "0 is raised to 1, because a HorizontalPodAutoscaler cannot start from zero here; to scale to zero, remove scaleMetric, autoScaling and the annotation %s", v1beta1.AnnotationAutoscalerClass)
 		}
 		s.min = max(s.min, 1)
 		s.initial = max(s.initial, 1)

@@ -263,10 +263,12 @@ func (c candidate) formats() string {
 // usual mistakes are a version like 1.0 for 1 and a missing protocolVersion.
 func noRuntimeMessage(w wanted, all []candidate) string {
 	bare := wanted{format: w.format, workers: w.workers}
-	for _, c := range all {
-		if !c.fits(bare, false) {
+	for _, autoSelectOnly := range []bool{true, false} {
+		i := slices.IndexFunc(all, func(c candidate) bool { return c.fits(bare, autoSelectOnly) })
+		if i < 0 {
 			continue
 		}
+		c := all[i]
 		return fmt.Sprintf("no enabled runtime is selected for %s; %q serves %s with %s: change version or protocolVersion, or name a runtime",
 			w, c.meta.Name, c.formats(), joined(c.spec.ProtocolVersions))
 	}

@@ -72,7 +72,9 @@ func (s source) handling() (handling, error) {
 	var known []string
 	for _, row := range schemes {
 		if !strings.HasPrefix(s.URI, row.prefix) {
-			known = append(known, row.prefix)
+			if row.handling != refuse {
+				known = append(known, row.prefix)
+			}
 			continue
 		}
 		if row.handling == refuse {
@@ -98,6 +100,11 @@ func (w *workload) findStorage() error {
 	case w.model != nil && w.model.StorageURI != nil && *w.model.StorageURI != "":
 		w.sources = []source{{URI: *w.model.StorageURI, MountPath: v1beta1.ModelMountPath, Field: "spec.predictor.model.storageUri"}}
 	case w.model != nil && w.model.Storage != nil:
+		if w.in.onlyPorts {
+			// Where exactly the model is does not matter, and nobody has read secrets.
+			w.sources = []source{{URI: "s3://", MountPath: v1beta1.ModelMountPath}}
+			break
+		}
 		s, err := w.storageSpec(w.model.Storage)
 		if err != nil {
 			return err
@@ -108,7 +115,7 @@ func (w *workload) findStorage() error {
 		if e == nil {
 			break
 		}
-		field := w.field("env[" + v1beta1.EnvStorageURI + "]")
+		field := w.field(v1beta1.ContainerServer, "env[" + v1beta1.EnvStorageURI + "]")
 		if e.ValueFrom != nil || e.Value == "" {
 			return invalid(field, "it has no value of its own; give the URI as value, or use storageUris")
 		}
@@ -294,7 +301,7 @@ func (w *workload) mount(s source, m corev1.VolumeMount) error {
 	for _, c := range w.models() {
 		for _, other := range c.VolumeMounts {
 			if path.Clean(other.MountPath) == path.Clean(m.MountPath) {
-				return invalid("containers["+c.Name+"].volumeMounts["+other.Name+"]", "%s is taken by %s; mount it elsewhere", m.MountPath, s.Field)
+				return invalid(w.field(c.Name, "volumeMounts["+other.Name+"]"), "%s is taken by %s; mount it elsewhere", m.MountPath, s.Field)
 			}
 		}
 		c.VolumeMounts = append(c.VolumeMounts, m)

@@ -54,12 +54,12 @@ func (w *workload) expandTemplates() error {
 		if err := json.Unmarshal(b, &tree); err != nil {
 			return fmt.Errorf("decoding container %s: %w", c.Name, err)
 		}
-		tree, err = expandTree(c.Name, tree, data)
+		tree, err = expandTree(strings.TrimSuffix(w.field(c.Name, ""), "."), tree, data)
 		if err != nil {
 			return err
 		}
 		if *c, err = convert[corev1.Container](tree); err != nil {
-			return invalid(c.Name, "its templates yield no valid container: %v", err)
+			return invalid(w.field(c.Name, "args"), "the container's templates yield no valid container: %v", err)
 		}
 	}
 	return nil

@@ -120,17 +120,17 @@ type Objects struct {
 // its text suggests.
 type Warning struct {
 	// Field is its path, for example metadata.annotations[autoscaling.knative.dev/window].
-	Field string
+	Field string `json:"field"`
 	// Message says what is so and what to do.
-	Message string
+	Message string `json:"message"`
 }
 
 // Unsupported is a field that is accepted but not acted on.
 type Unsupported struct {
 	// Field is its path, for example spec.transformer.
-	Field string
+	Field string `json:"field"`
 	// Message says what happens instead and what to do.
-	Message string
+	Message string `json:"message"`
 }
 
 // AutoscalerClass says who writes the replicas of a Deployment: the values of

@@ -65,6 +65,10 @@ func build(in Input, platform bool) (*workload, error) {
 	if err := checkNames(in.Service, in.Component); err != nil {
 		return nil, err
 	}
+	if in.Service.Spec.Predictor.WorkerSpec != nil {
+		// A head without workers would wait for them for ever, holding its GPUs.
+		return nil, &RenderError{ReasonNotSupported, "spec.predictor.workerSpec", "models that span several nodes are not served yet; remove workerSpec and use a node with enough GPUs"}
+	}
 	isvc := in.Service.DeepCopy()
 	w := &workload{
 		in:        in,
@@ -119,12 +123,12 @@ func (w *workload) models() []*corev1.Container {
 	return models
 }
 
-// field is the path of a field of the server's container as the user wrote it.
-func (w *workload) field(name string) string {
-	if w.model != nil {
+// field is the path of a field of a container where the user writes it.
+func (w *workload) field(container, name string) string {
+	if w.model != nil && container == v1beta1.ContainerServer {
 		return "spec.predictor.model." + name
 	}
-	return "spec.predictor.containers[" + v1beta1.ContainerServer + "]." + name
+	return "spec.predictor.containers[" + container + "]." + name
 }
 
 // labelRevision marks the pods with their revision.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rawserve/rawserve/activator"
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/forward"
@@ -52,6 +53,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var (
+	stopped = &answer.Answer{Reason: answer.Stopped, Message: "The InferenceService is stopped. Remove its stop annotation to start it."}
+	deleted = &answer.Answer{Reason: answer.Stopped, Message: "The InferenceService has been deleted."}
+)
+
 // Codes for requests that got no status.
 const (
 	codeGone = 499 // the client has hung up
@@ -61,7 +67,7 @@ const (
 // serve answers the request and returns the status sent.
 func (c *call) serve() int {
 	if c.r.Method == http.MethodConnect {
-		return c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "CONNECT is not served here: send the request itself."})
+		return c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "CONNECT is not served here: send the request itself."})
 	}
 	defer c.end()
 	for {
@@ -88,9 +94,12 @@ func (c *call) serve() int {
 }
 
 // refusal is the answer of a target that takes no requests.
-func (c *call) refusal() *activator.Answer {
-	if c.target.spec.Load().Stopped {
-		return &activator.Answer{Reason: activator.ReasonStopped, Message: "The InferenceService is stopped. Remove its stop annotation to start it."}
+func (c *call) refusal() *answer.Answer {
+	switch {
+	case c.target.spec.Load().Stopped:
+		return stopped
+	case c.target.dropped.Load() && c.route.deleted.Load():
+		return deleted
 	}
 	return c.target.answer.Load()
 }
@@ -148,7 +157,7 @@ func (c *call) forward() int {
 
 // checkPod takes a pod out whose agent says that the server behind it is away.
 func (c *call) checkPod(pod string, out forward.Outcome) {
-	if out.Code != http.StatusBadGateway || c.w.Header().Get(activator.ReasonHeader) != string(activator.ReasonUpstreamUnreachable) {
+	if out.Code != http.StatusBadGateway || c.w.Header().Get(answer.Header) != string(answer.UpstreamUnreachable) {
 		return
 	}
 	if c.target.pool.SetUnready(pod) {
@@ -166,18 +175,18 @@ func (c *call) conclude(out forward.Outcome) int {
 	case forward.Cut:
 		return codeCut
 	case forward.TimedOut:
-		return c.answer(&activator.Answer{Reason: activator.ReasonUpstreamTimeout, Message: "No response in the time that the route allows."})
+		return c.answer(&answer.Answer{Reason: answer.UpstreamTimeout, Message: "No response in the time that the route allows."})
 	case forward.BadRequest:
-		return c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "The request's body cannot be read: " + out.Err.Error()})
+		return c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "The request's body cannot be read: " + out.Err.Error()})
 	default:
 		c.s.log.Debug("request failed", "namespace", c.route.key.Namespace, "route", c.route.key.Name, "error", out.Err)
-		return c.answer(&activator.Answer{Reason: activator.ReasonUpstreamUnreachable, Message: "The connection to the replica broke before it answered."})
+		return c.answer(&answer.Answer{Reason: answer.UpstreamUnreachable, Message: "The connection to the replica broke before it answered."})
 	}
 }
 
 // answer is the activator's own answer. A body that was not read to its end
 // makes the connection unusable for the next request, so it is closed.
-func (c *call) answer(a *activator.Answer) int {
+func (c *call) answer(a *answer.Answer) int {
 	if c.body != nil && !c.body.Whole() {
 		c.body.Close()
 		c.w.Header().Set("Connection", "close")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rawserve/rawserve/activator"
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/forward"
 )
@@ -126,15 +127,15 @@ func (c *call) wait() held {
 			return held{code: codeGone}
 		case <-timer.C:
 			c.target.pool.Cancel(c.waiter)
-			return held{code: c.answer(&activator.Answer{
-				Reason:     activator.ReasonQueueTimeout,
+			return held{code: c.answer(&answer.Answer{
+				Reason:     answer.QueueTimeout,
 				Message:    fmt.Sprintf("No replica became free within %s (%s).", patience.Round(time.Millisecond), reason),
 				RetryAfter: c.target.estimate(),
 			})}
 		case <-c.s.cutoff:
 			c.target.pool.Cancel(c.waiter)
-			return held{code: c.answer(&activator.Answer{
-				Reason:     activator.ReasonDraining,
+			return held{code: c.answer(&answer.Answer{
+				Reason:     answer.Draining,
 				Message:    "This activator is shutting down; another one takes the request.",
 				RetryAfter: time.Second,
 			})}
@@ -177,13 +178,13 @@ func (c *call) bodyFailed(err error) held {
 	case forward.HungUp(err):
 		return held{code: codeGone}
 	default:
-		return held{code: c.answer(&activator.Answer{Reason: activator.ReasonBadRequest, Message: "The request's body cannot be read: " + err.Error()})}
+		return held{code: c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "The request's body cannot be read: " + err.Error()})}
 	}
 }
 
-func (c *call) queueFull(what string) *activator.Answer {
-	return &activator.Answer{
-		Reason:     activator.ReasonQueueFull,
+func (c *call) queueFull(what string) *answer.Answer {
+	return &answer.Answer{
+		Reason:     answer.QueueFull,
 		Message:    "Too many " + what + " are held already while no replica is free.",
 		RetryAfter: c.target.estimate(),
 	}

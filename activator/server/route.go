@@ -10,6 +10,7 @@ import (
 
 	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/inflight"
 )
@@ -54,7 +55,7 @@ type target struct {
 	pool     *activator.Pool
 	spec     atomic.Pointer[v1alpha1.RouteTarget]
 	// answer is what requests get as long as the revision cannot start; nil as a rule.
-	answer atomic.Pointer[activator.Answer]
+	answer atomic.Pointer[answer.Answer]
 	// dropped is set when the route no longer has the target.
 	dropped atomic.Bool
 
@@ -64,30 +65,18 @@ type target struct {
 	mu       sync.Mutex
 	starting bool // a starter runs
 	startup  activator.Startup
-	pods     map[types.UID]*pod
+	pods     map[string]*pod // by name
 }
 
 // pod is one pod of a target.
 type pod struct {
 	object *corev1.Pod
-	// changed is when the object last changed.
-	changed time.Time
 	// kubelet is set where the agent cannot tell whether the server is ready.
 	kubelet bool
 	// stop ends the prober; nil when none runs.
 	stop func()
 	// poke tells the prober that the object has changed.
 	poke chan struct{}
-}
-
-func (t *target) objects() []*corev1.Pod {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := make([]*corev1.Pod, 0, len(t.pods))
-	for _, p := range t.pods {
-		out = append(out, p.object)
-	}
-	return out
 }
 
 func (t *target) estimate() time.Duration {

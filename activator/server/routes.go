@@ -12,6 +12,7 @@ import (
 
 	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
 )
 
@@ -21,7 +22,7 @@ const lingering = 30 * time.Second
 
 // rerouted refuses held requests whose target left the route; their handlers
 // choose another one.
-var rerouted = &activator.Answer{}
+var rerouted = &answer.Answer{}
 
 // ack is the word to give for a route.
 type ack struct {
@@ -97,7 +98,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 				revision: spec.Revision,
 				pool:     activator.NewPool(rand.IntN),
 				wake:     make(chan struct{}, 1),
-				pods:     map[types.UID]*pod{},
+				pods:     map[string]*pod{},
 			}
 		}
 		previous := t.spec.Swap(spec)
@@ -105,6 +106,9 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 		next.targets = append(next.targets, t)
 		weights = append(weights, spec.Weight)
 		s.watchTarget(t, previous, spec)
+		if spec.Stopped {
+			t.pool.Refuse(stopped)
+		}
 	}
 	next.split = activator.NewSplit(weights)
 	rt.plan.Store(next)

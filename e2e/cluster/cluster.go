@@ -89,12 +89,18 @@ type Cluster struct {
 // spec is what is remembered of a cluster between calls.
 type spec struct {
 	plan.Cluster
+	// Layout is that of the version that made the cluster.
+	Layout  int               `json:"layout"`
 	Machine component.Machine `json:"machine"`
 	Extra   component.Extra   `json:"extraArgs,omitempty"`
 	// Kernel holds settings of the machine as they were before the kubelet
 	// changed them.
 	Kernel map[string]string `json:"kernel,omitempty"`
 }
+
+// layout counts the changes after which an older cluster cannot be mended, only
+// removed.
+const layout = 2
 
 // ErrNotFound says that there is no cluster of that name.
 var ErrNotFound = errors.New("no such cluster")
@@ -170,7 +176,7 @@ func (c *Cluster) Binary(name string) (string, error) {
 // describe finds the cluster or decides what a new one is to be. The options
 // win over what is remembered.
 func describe(o Options) (spec, error) {
-	s := spec{Cluster: plan.Cluster{Name: o.Name, Nodes: max(1, o.Nodes)}}
+	s := spec{Layout: layout, Cluster: plan.Cluster{Name: o.Name, Nodes: max(1, o.Nodes)}}
 	known, err := Find(o.Name)
 	switch {
 	case err == nil:
@@ -216,6 +222,15 @@ func writeFile(file string, text []byte, mode os.FileMode) error {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return os.Rename(file+".new", file)
+}
+
+// lockMachine keeps clusters from coming and going at the same time. It is held
+// for milliseconds.
+func lockMachine(ctx context.Context) (func(), error) {
+	if err := os.MkdirAll(plan.RunRoot, 0o755); err != nil {
+		return nil, fmt.Errorf("locking machine: %w", err)
+	}
+	return build.Lock(ctx, filepath.Join(plan.RunRoot, "machine.lock"), func() {})
 }
 
 // lock lets one program at a time change a cluster.

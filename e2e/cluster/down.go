@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,8 +74,7 @@ func remove(ctx context.Context, name string) error {
 		{"unmounting", func() error { return unmountBelow(c.Dir(), c.RunDir()) }},
 		{"removing network", func() error { return network.Remove(ctx, c) }},
 		{"removing control groups", func() error { return removeGroup(ctx, group) }},
-		{"removing traces elsewhere", func() error { return removeTraces(c) }},
-		{"removing folders", func() error { return errors.Join(os.RemoveAll(c.RunDir()), os.RemoveAll(c.Dir())) }},
+		{"removing folders", func() error { return removeFolders(ctx, c) }},
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil {
@@ -185,35 +182,25 @@ func parseMounts(mountinfo string, folders []string) []string {
 	return mounts
 }
 
-// removeTraces deletes what the kubelet and the network plugins write to places
-// that no setting moves, and those places when they are empty then.
-func removeTraces(c plan.Cluster) error {
-	const logs, results = "/var/log/containers", "/var/lib/cni/results"
-	entries, err := os.ReadDir(logs)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// removeFolders deletes the cluster's folders and, with the last cluster, those
+// at which nodes had their own shown, if nothing is in them. While another
+// cluster lives they stay: deleting a mount point tears the mount off in every
+// namespace.
+func removeFolders(ctx context.Context, c plan.Cluster) error {
+	unlock, err := lockMachine(ctx)
+	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		link := filepath.Join(logs, entry.Name())
-		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, c.Dir()+"/") {
-			if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
+	defer unlock()
+	if err := errors.Join(os.RemoveAll(c.RunDir()), os.RemoveAll(c.Dir())); err != nil {
+		return err
 	}
-	for _, n := range c.AllNodes() {
-		files, err := filepath.Glob(filepath.Join(results, n.CNINetwork()+"-*"))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
+	others, err := Names()
+	if err != nil || len(others) > 0 {
+		return err
 	}
-	for _, dir := range []string{logs, results, "/var/lib/cni/networks", "/var/lib/cni"} {
-		// Fails, as it should, while something of others is in it.
+	for dir := range c.First().Shown() {
+		// Fails, as it should, where something of others is in it.
 		_ = os.Remove(dir)
 	}
 	return nil

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rawserve/rawserve/e2e/cluster/internal/build"
@@ -39,7 +41,8 @@ func (c *Cluster) KillNode(ctx context.Context, name string) error {
 	if err := process.KillAll(ctx, c.groups.At(n.Cgroup()).Procs, nil); err != nil {
 		return fmt.Errorf("killing %s: %w", name, err)
 	}
-	if err := unmountBelow(n.RunDir()); err != nil {
+	// A machine that starts again has nothing mounted and nothing in /run.
+	if err := errors.Join(unmountBelow(n.RunDir()), os.RemoveAll(n.RunDir())); err != nil {
 		return fmt.Errorf("killing %s: %w", name, err)
 	}
 	return nil
@@ -59,6 +62,9 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, nodeWithin, fmt.Errorf("not back after %s", nodeWithin))
 	defer cancel()
 	if err := network.Ensure(ctx, c.plan); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	if err := c.layFolders(ctx); err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
 	if err := c.groups.At(n.SystemCgroup()).Ensure(); err != nil {

@@ -78,6 +78,7 @@ func (c *Cluster) ensureRunning(ctx context.Context, p component.Process) (bool,
 		Env:    p.Env,
 		Log:    p.Log,
 		Netns:  p.Netns,
+		Mntns:  p.Mntns,
 		Groups: c.groups.At(p.Cgroup).ProcsFiles(),
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/rawserve/rawserve/e2e/cluster/internal/build"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cgroup"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/mntns"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/network"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/pki"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
@@ -45,6 +48,9 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	s, err := describe(o)
 	if err != nil {
 		return nil, err
+	}
+	if s.Layout != layout {
+		return nil, fmt.Errorf("cluster %s was made by another version of this program, which laid it out differently: remove it first with `cluster down --name %s`", o.Name, o.Name)
 	}
 	s.Machine = machine
 	groups, err := cgroup.Detect()
@@ -100,7 +106,7 @@ func (c *Cluster) layFoundations(ctx context.Context) error {
 	if c.spec.Kernel == nil {
 		c.spec.Kernel = readKernelSettings()
 	}
-	if err := c.spec.save(); err != nil {
+	if err := c.layFolders(ctx); err != nil {
 		return err
 	}
 	if err := c.writeFiles(); err != nil {
@@ -117,6 +123,38 @@ func (c *Cluster) layFoundations(ctx context.Context) error {
 		if err := c.groups.At(path).Ensure(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// layFolders remembers the cluster and makes the nodes' views of the file
+// system. Their mount points are shared by all clusters, and the last to go
+// removes them: so one cluster at a time comes or goes.
+func (c *Cluster) layFolders(ctx context.Context) error {
+	unlock, err := lockMachine(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.spec.save(); err != nil {
+		return err
+	}
+	for _, n := range c.plan.AllNodes() {
+		if err := ensureMounts(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureMounts(n plan.Node) error {
+	var binds []mntns.Bind
+	shown := n.Shown()
+	for _, at := range slices.Sorted(maps.Keys(shown)) {
+		binds = append(binds, mntns.Bind{From: shown[at], At: at})
+	}
+	if err := mntns.Ensure(n.MntnsPath(), binds); err != nil {
+		return fmt.Errorf("view of %s: %w", n.Name(), err)
 	}
 	return nil
 }

@@ -43,6 +43,11 @@ var contentTypes = map[string]string{
 
 // ServeHTTP answers GET and HEAD for a file.
 func (s *fileStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, "files can only be read")
+		return
+	}
 	root, err := os.OpenRoot(s.root)
 	if err != nil {
 		writeError(w, http.StatusInternalServerError, "the folder of --serve-files cannot be opened")

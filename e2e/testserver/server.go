@@ -65,6 +65,9 @@ func (s *server) Run(ctx context.Context, listening func(addresses)) error {
 	if s.set.Crash {
 		return errors.New("crashing, as --crash asks")
 	}
+	// Before anybody can connect: the first request must not find a server unready
+	// that has nothing to load.
+	s.ready.Store(s.set.LoadDelay == 0)
 	rpc := s.grpcServer() // served by the HTTP server: it must never be drained by grpc
 	defer rpc.Stop()
 	web, err := s.listenHTTP(ctx, rpc)
@@ -86,10 +89,9 @@ func (s *server) Run(ctx context.Context, listening func(addresses)) error {
 
 // serve waits for whatever ends the server, and ends it.
 func (s *server) serve(ctx context.Context, web *webListener, native *grpcListener) error {
-	loaded := time.AfterFunc(s.set.LoadDelay, func() { s.ready.Store(true) })
-	defer loaded.Stop()
-	if s.set.LoadDelay == 0 {
-		s.ready.Store(true)
+	if s.set.LoadDelay > 0 {
+		loaded := time.AfterFunc(s.set.LoadDelay, func() { s.ready.Store(true) })
+		defer loaded.Stop()
 	}
 	var exit <-chan time.Time
 	if s.set.ExitAfter > 0 {
@@ -206,7 +208,7 @@ func (s *server) handler(rpc http.Handler) http.Handler {
 	mux.HandleFunc("/stream", s.stream)
 	mux.HandleFunc("GET /{$}", s.live)
 	if s.files != nil {
-		mux.Handle("GET /", s.files)
+		mux.Handle("/", s.files)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(startedHeader, strconv.FormatInt(s.started.Load(), 10))

@@ -67,6 +67,9 @@ type Exchange struct {
 	// does not know of. May be nil.
 	Cutoff <-chan struct{}
 
+	// HeaderAt is when the last attempt's response began; zero before. Try sets it.
+	HeaderAt time.Time
+
 	f       *Forwarder
 	w       http.ResponseWriter
 	in      *http.Request
@@ -115,6 +118,7 @@ func (x *Exchange) Try(addr string) Outcome {
 	if err != nil {
 		return x.judge(ctx, err)
 	}
+	x.HeaderAt = time.Now()
 	upgraded := res.StatusCode == http.StatusSwitchingProtocols
 	limits.headerIn(upgraded)
 	if upgraded {

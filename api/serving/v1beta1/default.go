@@ -159,13 +159,28 @@ func defaultCustomServer(containers []corev1.Container, cfg DefaultsConfig) {
 	fillResources(&containers[i].Resources, cfg.Resources)
 }
 
+// fillResources adds, by name, what r lacks of the defaults. A default gives way
+// where it would contradict what is set: with a request of 4 CPUs and a default
+// limit of 1 the limit becomes 4, else no pod could be made.
 func fillResources(r *corev1.ResourceRequirements, defaults corev1.ResourceRequirements) {
-	r.Requests = filled(r.Requests, defaults.Requests)
-	r.Limits = filled(r.Limits, defaults.Limits)
+	requests, limits := r.Requests.DeepCopy(), r.Limits.DeepCopy()
+	r.Requests = filled(r.Requests, defaults.Requests, func(name corev1.ResourceName, quantity resource.Quantity) resource.Quantity {
+		if limit, ok := limits[name]; ok && limit.Cmp(quantity) < 0 {
+			return limit
+		}
+		return quantity
+	})
+	r.Limits = filled(r.Limits, defaults.Limits, func(name corev1.ResourceName, quantity resource.Quantity) resource.Quantity {
+		if request, ok := requests[name]; ok && request.Cmp(quantity) > 0 {
+			return request
+		}
+		return quantity
+	})
 }
 
-// filled adds to list, by name, what it lacks of defaults. The list is the copy's own.
-func filled(list, defaults corev1.ResourceList) corev1.ResourceList {
+// filled adds to list, by name, what it lacks of defaults, after fit has had its
+// say. The list is the copy's own.
+func filled(list, defaults corev1.ResourceList, fit func(corev1.ResourceName, resource.Quantity) resource.Quantity) corev1.ResourceList {
 	for name, quantity := range defaults {
 		if _, ok := list[name]; ok {
 			continue
@@ -173,7 +188,7 @@ func filled(list, defaults corev1.ResourceList) corev1.ResourceList {
 		if list == nil {
 			list = corev1.ResourceList{}
 		}
-		list[name] = quantity.DeepCopy()
+		list[name] = fit(name, quantity).DeepCopy()
 	}
 	return list
 }

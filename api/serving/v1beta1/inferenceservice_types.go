@@ -30,7 +30,7 @@ type InferenceService struct {
 	// Status is what has been reached.
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
-	Status InferenceServiceStatus `json:"status,omitempty"`
+	Status InferenceServiceStatus `json:"status,omitzero"`
 }
 
 // InferenceServiceList is a list of InferenceServices.

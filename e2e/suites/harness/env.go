@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
-	"github.com/rawserve/rawserve/e2e/cluster"
 )
 
 // SystemNamespace is where rawserve's own pods run.
@@ -38,7 +37,7 @@ type Options struct {
 // Env is a cluster with rawserve on it.
 type Env struct {
 	// Target is the cluster.
-	Target *cluster.Target
+	Target *Target
 	// Config reaches its API server as administrator.
 	Config *rest.Config
 	// Kube and Serving are typed clients.
@@ -58,10 +57,7 @@ func Open(ctx context.Context, o Options) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	target, err := cluster.Use(ctx, cluster.UseOptions{
-		Context: o.Context,
-		Cluster: cluster.Options{Name: o.Name, InstallDeps: o.InstallDeps, Progress: o.Progress},
-	})
+	target, err := openTarget(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +71,15 @@ func Open(ctx context.Context, o Options) (*Env, error) {
 	if err := e.install(ctx); err != nil {
 		return nil, err
 	}
+	if !target.CanLoadImages() {
+		if target.relay, err = e.openRelay(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return e, nil
 }
 
-func connect(target *cluster.Target, root string, progress io.Writer) (*Env, error) {
+func connect(target *Target, root string, progress io.Writer) (*Env, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", target.Kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("reading kubeconfig %s: %w", target.Kubeconfig, err)

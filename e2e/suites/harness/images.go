@@ -41,7 +41,7 @@ func BuildImages(ctx context.Context, root, dir string) ([]string, error) {
 	system := image.Spec{Reference: SystemImage, User: "65532:65532"}
 	var layer image.Layer
 	for _, p := range programs {
-		layer = append(layer, image.Entry{Source: filepath.Join(bin, p), Target: "/app/" + p})
+		layer = append(layer, image.Entry{Path: "/app/" + p, From: filepath.Join(bin, p)})
 	}
 	system.Layers = []image.Layer{layer}
 	test := image.Binary(TestServerImage, filepath.Join(bin, "testserver"))

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -78,3 +79,11 @@ func (e *Env) Create(ctx context.Context, namespace string, s *v1beta1.Inference
 }
 
 func portNumber(n int32) intstr.IntOrString { return intstr.FromInt32(n) }
+
+// EnsureNamespace makes a namespace unless it is there.
+func (e *Env) EnsureNamespace(ctx context.Context, name string) error {
+	if err := e.CreateNamespace(ctx, name); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return nil
+}

@@ -38,9 +38,10 @@ type Process struct {
 	Component, Node string
 	Args            []string
 	Env             []string
-	Netns           string
-	Cgroup          string
-	Log             string
+	// Netns and Mntns are the files of its namespaces; no Mntns is the machine's.
+	Netns, Mntns string
+	Cgroup       string
+	Log          string
 	// Health is where it says that it works: an address in Netns, or a socket.
 	Health Health
 }

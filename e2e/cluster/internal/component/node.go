@@ -12,6 +12,7 @@ func nodeProcess(n plan.Node, m Machine, extra Extra, name string, args ...strin
 		Node:      n.Name(),
 		Args:      append(append([]string{m.Binaries[name]}, args...), extra[name]...),
 		Netns:     n.NetnsPath(),
+		Mntns:     n.MntnsPath(),
 		Cgroup:    n.SystemCgroup(),
 		Log:       filepath.Join(n.Cluster.LogDir(), n.LogName(name)+".log"),
 	}
@@ -31,8 +32,6 @@ func kubelet(n plan.Node, m Machine, extra Extra) Process {
 	p := nodeProcess(n, m, extra, Kubelet,
 		"--config="+nodeFile(n, "kubelet.yaml"),
 		"--kubeconfig="+kubeconfigFile(n.Cluster, "kubelet-"+n.Name()),
-		"--root-dir="+nodeFile(n, "kubelet"),
-		"--cert-dir="+nodeFile(n, "kubelet/pki"),
 		"--hostname-override="+n.Name(),
 		"--node-ip="+n.Address(),
 	)

@@ -40,14 +40,13 @@ func render(t *template.Template, v view) string {
 	return text.String()
 }
 
-// What is shared with other container runtimes of the machine by default (the
-// shims' sockets, runc's state, NRI, /opt/containerd) is moved below the node's
-// own folders. Devices' tables of processes that lack CAP_SYS_RESOURCE forbid
-// lower scores for the out-of-memory killer, hence restrict_oom_score_adj:
-// without it runc dies of "can't get final child's PID from pipe: EOF".
+// Folders are containerd's own defaults, behind which its mount namespace shows
+// the node's. Without restrict_oom_score_adj, runc dies of "can't get final
+// child's PID from pipe: EOF" on machines whose root lacks CAP_SYS_RESOURCE and
+// so may not lower scores for the out-of-memory killer.
 var containerdTemplate = template.Must(template.New("containerd.toml").Parse(`version = 3
-root = "{{.Dir}}/containerd"
-state = "{{.RunDir}}/containerd"
+root = "/var/lib/containerd"
+state = "/run/containerd"
 disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
 
 [grpc]
@@ -58,9 +57,6 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{{.Dir}}/opt"
-
-[plugins."io.containerd.shim.v1.manager"]
-  socket_dir = "{{.RunDir}}/s"
 
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
@@ -79,6 +75,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{{.Machine.CNI}}"]
     conf_dir = "{{.Dir}}/cni"
+    use_internal_loopback = true
 
   [plugins."io.containerd.cri.v1.runtime".containerd]
     default_runtime_name = "runc"
@@ -88,13 +85,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.tracing.processor
 
       [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
         BinaryName = "{{.Machine.Runc}}"
-        Root = "{{.RunDir}}/runc"
         SystemdCgroup = false
 `))
 
 var cniTemplate = template.Must(template.New("cni").Parse(`{
   "cniVersion": "1.0.0",
-  "name": "{{.CNINetwork}}",
+  "name": "rawserve",
   "plugins": [
     {
       "type": "bridge",
@@ -103,7 +99,6 @@ var cniTemplate = template.Must(template.New("cni").Parse(`{
       "hairpinMode": true,
       "ipam": {
         "type": "host-local",
-        "dataDir": "{{.RunDir}}/addresses",
         "ranges": [[{"subnet": "{{.PodSubnet}}"}]],
         "routes": [{"dst": "0.0.0.0/0"}]
       }
@@ -138,8 +133,7 @@ containerRuntimeEndpoint: unix://{{.Socket}}
 clusterDNS: [{{.DNS}}]
 clusterDomain: {{.Domain}}
 resolvConf: {{.Dir}}/resolv.conf
-podLogsDir: {{.PodLogs}}
-volumePluginDir: {{.Dir}}/volumeplugins
+volumePluginDir: /var/lib/kubelet/volumeplugins
 maxPods: 250
 oomScoreAdj: 0
 serializeImagePulls: false
@@ -187,7 +181,6 @@ func proxyConfig(n plan.Node) File {
 // Folders lists the folders that a node's processes expect to find.
 func Folders(n plan.Node) []string {
 	return []string{
-		n.Dir(), n.RunDir(), n.PodLogs(),
-		filepath.Join(n.RunDir(), "s"), filepath.Join(n.Dir(), "volumeplugins"), filepath.Join(n.Dir(), "opt"),
+		n.Dir(), n.RunDir(), filepath.Join(n.Dir(), "opt"),
 	}
 }

@@ -33,6 +33,23 @@ func (n Node) Netns() string {
 // NetnsPath is the file that names the node's network namespace.
 func (n Node) NetnsPath() string { return "/run/netns/" + n.Netns() }
 
+// MntnsPath is the file that names the mount namespace of the node's processes.
+func (n Node) MntnsPath() string { return filepath.Join(n.RunDir(), "mounts") }
+
+// Shown maps each folder that kubelets, container runtimes and network plugins
+// take for their own to the node's folder that its processes see there. What a
+// reboot would clear lies below RunDir.
+func (n Node) Shown() map[string]string {
+	return map[string]string{
+		"/var/lib/kubelet":    filepath.Join(n.Dir(), "kubelet"),
+		"/var/lib/containerd": filepath.Join(n.Dir(), "containerd"),
+		"/run/containerd":     filepath.Join(n.RunDir(), "containerd"),
+		"/var/lib/cni":        filepath.Join(n.RunDir(), "cni"),
+		"/var/log/pods":       filepath.Join(n.Dir(), "pods"),
+		"/var/log/containers": filepath.Join(n.Dir(), "containers"),
+	}
+}
+
 // Socket is the container runtime's socket.
 func (n Node) Socket() string { return filepath.Join(n.RunDir(), "containerd.sock") }
 
@@ -56,13 +73,6 @@ func (n Node) Uplink() (first, own string) {
 
 // UplinkInterface is the first node's end of the cable to this node.
 func (n Node) UplinkInterface() string { return "to-" + n.Name() }
-
-// CNINetwork names the node's pod network; it is part of file names below
-// /var/lib/cni, which the clusters of a machine share.
-func (n Node) CNINetwork() string { return "rawserve-" + n.Cluster.Name + "-" + n.Name() }
-
-// PodLogs is where the kubelet keeps the logs of pods.
-func (n Node) PodLogs() string { return filepath.Join(n.Dir(), "pods") }
 
 // LogName is the name of a component's log file without its ending: components
 // that run once per cluster are called by their name, those of later nodes

@@ -88,7 +88,7 @@ var Needs = map[string]string{
 }
 
 // Plugins are the network plugins that a cluster uses.
-var Plugins = []string{"bridge", "host-local", "loopback", "portmap"}
+var Plugins = []string{"bridge", "host-local", "portmap"}
 
 const (
 	mebi = 1 << 20

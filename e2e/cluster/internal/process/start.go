@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/rawserve/rawserve/e2e/cluster/internal/mntns"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/netns"
 )
 
@@ -18,8 +19,9 @@ type Daemon struct {
 	Env  []string
 	// Log is the file that gets its output, appended.
 	Log string
-	// Netns is the file of the network namespace it lives in.
-	Netns string
+	// Netns and Mntns are the files of the namespaces it lives in. An empty
+	// Mntns is the machine's.
+	Netns, Mntns string
 	// Groups are the cgroup.procs files of the groups that it enters before it
 	// runs, so that there is no moment in which it belongs to nobody.
 	Groups []string
@@ -53,7 +55,15 @@ func Start(d Daemon) error {
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := netns.Do(d.Netns, cmd.Run); err != nil {
+	err = netns.Do(d.Netns, func() error {
+		if d.Mntns != "" {
+			if err := mntns.Enter(d.Mntns); err != nil {
+				return err
+			}
+		}
+		return cmd.Run()
+	})
+	if err != nil {
 		return fmt.Errorf("starting %s: %w", filepath.Base(d.Args[0]), err)
 	}
 	return nil

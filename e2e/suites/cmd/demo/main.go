@@ -5,14 +5,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/rawserve/rawserve/e2e/cluster"
 	"github.com/rawserve/rawserve/e2e/suites/harness"
 )
 
@@ -38,24 +36,17 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := show(ctx, env, *name); err != nil {
-		return err
-	}
-	return nil
+	return show(ctx, env, *name)
 }
 
 // remove takes away the local cluster or, on another cluster, what was applied to it.
 func remove(ctx context.Context, name, contextName string) error {
-	if !cluster.Foreign(contextName) {
-		err := cluster.Down(ctx, name)
-		if errors.Is(err, cluster.ErrNotFound) {
-			fmt.Printf("There is no cluster %s.\n", name)
-			return nil
+	if !harness.Foreign(contextName) {
+		if err := harness.Down(ctx, name, os.Stdout); err != nil {
+			return err
 		}
-		if err == nil {
-			fmt.Printf("The cluster %s and all of its processes, mounts and networks are gone.\n", name)
-		}
-		return err
+		fmt.Printf("Cluster %s is gone, with all of its processes, mounts and networks.\n", name)
+		return nil
 	}
 	return harness.Uninstall(ctx, contextName, os.Stdout, demoNamespace, storeNamespace)
 }

@@ -1,4 +1,6 @@
-package activator
+// Package answer is how a process of ours on the data path answers a request itself,
+// in a way that people, programs and gRPC clients can tell from the model's answers.
+package answer
 
 import (
 	"encoding/json"
@@ -10,46 +12,46 @@ import (
 	"time"
 )
 
-// Reason says in one word why an activator answers a request itself. It is the
+// Reason says in one word why a request is not answered by the model. It is the
 // value of the header Rawserve-Reason.
 type Reason string
 
-// Reasons of the activator's own answers.
+// Reasons of our own answers.
 const (
-	// ReasonQueueFull: too much is held already.
-	ReasonQueueFull Reason = "QueueFull"
-	// ReasonQueueTimeout: the request was held for as long as it may be.
-	ReasonQueueTimeout Reason = "QueueTimeout"
-	// ReasonStartFailed: no pod comes up.
-	ReasonStartFailed Reason = "StartFailed"
-	// ReasonStopped: the user stopped the component.
-	ReasonStopped Reason = "Stopped"
-	// ReasonUpstreamUnreachable: the connection to the pod failed after the request was sent.
-	ReasonUpstreamUnreachable Reason = "UpstreamUnreachable"
-	// ReasonUpstreamTimeout: the pod sent no response in the time that the route allows.
-	ReasonUpstreamTimeout Reason = "UpstreamTimeout"
-	// ReasonDraining: the activator is shutting down.
-	ReasonDraining Reason = "Draining"
-	// ReasonBadRequest: the request is malformed.
-	ReasonBadRequest Reason = "BadRequest"
+	// QueueFull: too much is held already.
+	QueueFull Reason = "QueueFull"
+	// QueueTimeout: the request was held for as long as it may be.
+	QueueTimeout Reason = "QueueTimeout"
+	// StartFailed: no pod comes up.
+	StartFailed Reason = "StartFailed"
+	// Stopped: the user stopped the component.
+	Stopped Reason = "Stopped"
+	// UpstreamUnreachable: the connection to the pod failed after the request was sent.
+	UpstreamUnreachable Reason = "UpstreamUnreachable"
+	// UpstreamTimeout: the pod sent no response in the time that the route allows.
+	UpstreamTimeout Reason = "UpstreamTimeout"
+	// Draining: the process is shutting down.
+	Draining Reason = "Draining"
+	// BadRequest: the request is malformed.
+	BadRequest Reason = "BadRequest"
 )
 
-// ReasonHeader names the header that carries the Reason.
-const ReasonHeader = "Rawserve-Reason"
+// Header names the header that carries the Reason.
+const Header = "Rawserve-Reason"
 
 // replies has the status of each reason, for HTTP and for gRPC.
 var replies = map[Reason]struct {
 	status int
 	grpc   int
 }{
-	ReasonQueueFull:           {http.StatusServiceUnavailable, grpcUnavailable},
-	ReasonQueueTimeout:        {http.StatusGatewayTimeout, grpcDeadlineExceeded},
-	ReasonStartFailed:         {http.StatusServiceUnavailable, grpcUnavailable},
-	ReasonStopped:             {http.StatusServiceUnavailable, grpcUnavailable},
-	ReasonUpstreamUnreachable: {http.StatusBadGateway, grpcUnavailable},
-	ReasonUpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
-	ReasonDraining:            {http.StatusServiceUnavailable, grpcUnavailable},
-	ReasonBadRequest:          {http.StatusBadRequest, grpcInternal},
+	QueueFull:           {http.StatusServiceUnavailable, grpcUnavailable},
+	QueueTimeout:        {http.StatusGatewayTimeout, grpcDeadlineExceeded},
+	StartFailed:         {http.StatusServiceUnavailable, grpcUnavailable},
+	Stopped:             {http.StatusServiceUnavailable, grpcUnavailable},
+	UpstreamUnreachable: {http.StatusBadGateway, grpcUnavailable},
+	UpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
+	Draining:            {http.StatusServiceUnavailable, grpcUnavailable},
+	BadRequest:          {http.StatusBadRequest, grpcInternal},
 }
 
 // Status codes of gRPC.
@@ -59,7 +61,7 @@ const (
 	grpcUnavailable      = 14
 )
 
-// Answer is an activator's own answer to a request.
+// Answer is our own answer to a request.
 type Answer struct {
 	// Reason in one word.
 	Reason Reason
@@ -81,7 +83,7 @@ func (a *Answer) Status() int {
 // others as JSON.
 func (a *Answer) Write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set(ReasonHeader, string(a.Reason))
+	h.Set(Header, string(a.Reason))
 	if a.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(a.RetryAfter.Seconds())))))
 	}

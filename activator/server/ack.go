@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/rawserve/rawserve/api/client/clientset/versioned"
+	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+)
+
+// Acks writes one activator's entry into the status of a route.
+type Acks interface {
+	Acknowledge(ctx context.Context, route types.NamespacedName, uid types.UID, entry v1alpha1.ActivatorAck) error
+}
+
+// ackWorkers is how many acknowledgements are written at a time.
+const ackWorkers = 4
+
+// acker brings the acknowledgements in the routes' status up to what this
+// activator serves. Several changes of a route before its turn are one write.
+type acker struct {
+	writer Acks
+	pod    string
+	log    *slog.Logger
+	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
+
+	mu     sync.Mutex
+	wanted map[types.NamespacedName]wantedAck
+}
+
+type wantedAck struct {
+	uid   types.UID
+	entry v1alpha1.ActivatorAck
+}
+
+func newAcker(writer Acks, pod string, log *slog.Logger) *acker {
+	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](50*time.Millisecond, 10*time.Second)
+	return &acker{
+		writer: writer, pod: pod, log: log,
+		queue:  workqueue.NewTypedRateLimitingQueue[types.NamespacedName](limit),
+		wanted: map[types.NamespacedName]wantedAck{},
+	}
+}
+
+// want sets what the routes' status should say. What it says already, as far as
+// the objects know, is not written again.
+func (a *acker) want(objects []*v1alpha1.InferenceRoute, acks map[types.NamespacedName]ack) {
+	a.mu.Lock()
+	wanted := make(map[types.NamespacedName]wantedAck, len(objects))
+	for _, o := range objects {
+		key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+		word := acks[key]
+		wanted[key] = wantedAck{o.UID, v1alpha1.ActivatorAck{Name: a.pod, Generation: word.generation, Message: word.message}}
+	}
+	a.wanted = wanted
+	a.mu.Unlock()
+	for _, o := range objects {
+		a.check(o)
+	}
+}
+
+// check queues a route whose status does not say what it should.
+func (a *acker) check(o *v1alpha1.InferenceRoute) {
+	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+	a.mu.Lock()
+	wanted, ok := a.wanted[key]
+	a.mu.Unlock()
+	if !ok || wanted.uid != o.UID || wanted.entry.Generation < o.Generation {
+		// Not applied yet; it comes again when it is.
+		return
+	}
+	for _, entry := range o.Status.Activators {
+		if entry == wanted.entry {
+			return
+		}
+	}
+	a.queue.Add(key)
+}
+
+// run writes until ctx is done.
+func (a *acker) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range ackWorkers {
+		workers.Go(func() {
+			for a.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	a.queue.ShutDown()
+	workers.Wait()
+}
+
+func (a *acker) next(ctx context.Context) bool {
+	key, stop := a.queue.Get()
+	if stop {
+		return false
+	}
+	defer a.queue.Done(key)
+	a.mu.Lock()
+	wanted, ok := a.wanted[key]
+	a.mu.Unlock()
+	if !ok {
+		a.queue.Forget(key)
+		return true
+	}
+	writing, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := a.writer.Acknowledge(writing, key, wanted.uid, wanted.entry)
+	switch {
+	case err == nil, apierrors.IsNotFound(err):
+		a.queue.Forget(key)
+	case ctx.Err() != nil:
+	default:
+		a.log.Warn("cannot acknowledge", "namespace", key.Namespace, "route", key.Name, "error", err)
+		a.queue.AddRateLimited(key)
+	}
+	return true
+}
+
+// KubeAcks is Acks on a cluster.
+type KubeAcks struct{ Client versioned.Interface }
+
+// Acknowledge applies the entry to the route's status under a field manager of
+// the activator's own, so that each activator owns its entry and no other. The
+// UID keeps it from being written to a new route of the same name.
+func (k KubeAcks) Acknowledge(ctx context.Context, route types.NamespacedName, uid types.UID, entry v1alpha1.ActivatorAck) error {
+	patch, err := json.Marshal(map[string]any{
+		"apiVersion": v1alpha1.SchemeGroupVersion.String(),
+		"kind":       "InferenceRoute",
+		"metadata":   map[string]any{"name": route.Name, "namespace": route.Namespace, "uid": uid},
+		"status":     map[string]any{"activators": []v1alpha1.ActivatorAck{entry}},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the acknowledgement: %w", err)
+	}
+	force := true
+	_, err = k.Client.RawserveV1alpha1().InferenceRoutes(route.Namespace).Patch(ctx, route.Name, types.ApplyPatchType, patch,
+		metav1.PatchOptions{FieldManager: fieldManager + "-" + entry.Name, Force: &force}, "status")
+	if err != nil {
+		return fmt.Errorf("applying the status of inferenceroute %s: %w", route, err)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rawserve/rawserve/activator"
+)
+
+const (
+	// probeWait is how long an agent may keep the question before it says no.
+	probeWait = time.Second
+	// probeDial is short because a connection that is asked for before the pod's
+	// network is up is asked for again by the kernel only after a second.
+	probeDial = 300 * time.Millisecond
+)
+
+func newProbeClient() *http.Client {
+	dialer := &net.Dialer{Timeout: probeDial}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:         dialer.DialContext,
+			MaxIdleConnsPerHost: 1,
+			IdleConnTimeout:     5 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// prober asks one pod's agent whether the server is ready, until it is.
+type prober struct {
+	s          *Server
+	t          *target
+	p          *pod
+	name, addr string
+	port       int
+}
+
+// agentWord is what an agent said.
+type agentWord int
+
+const (
+	saidNothing agentWord = iota // no agent answers
+	saidNotYet
+	saidReady
+	saidAskKubelet // the agent cannot tell
+)
+
+func (pr *prober) run(ctx context.Context) {
+	url := fmt.Sprintf("http://%s/ready?wait=%s", net.JoinHostPort(pr.addr, strconv.Itoa(pr.port)), probeWait)
+	changed := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		asked := time.Now()
+		switch word := pr.s.askAgent(ctx, url); {
+		case word == saidReady:
+			pr.finish(ctx, func() { pr.t.pool.SetReady(pr.name, pr.addr) })
+			return
+		case word == saidAskKubelet:
+			pr.finish(ctx, func() {
+				pr.p.kubelet = true
+				pr.s.settlePod(pr.t, pr.p, nil, pr.port)
+			})
+			return
+		case word == saidNotYet && time.Since(asked) > probeWait/2:
+			// The agent has done the waiting.
+			continue
+		}
+		waiting, _ := pr.t.pool.Waiting()
+		timer.Reset(activator.ProbeDelay(time.Since(changed), waiting > 0))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-pr.p.poke:
+			changed = time.Now()
+		}
+	}
+}
+
+// finish ends the prober with what it found, unless it was stopped meanwhile.
+func (pr *prober) finish(ctx context.Context, found func()) {
+	pr.t.mu.Lock()
+	defer pr.t.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	pr.p.stop = nil
+	found()
+	pr.t.poke()
+}
+
+func (s *Server) askAgent(ctx context.Context, url string) agentWord {
+	ctx, cancel := context.WithTimeout(ctx, probeWait+time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return saidNothing
+	}
+	res, err := s.probes.Do(req)
+	if err != nil {
+		return saidNothing
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 4<<10))
+	res.Body.Close()
+	switch res.StatusCode {
+	case http.StatusOK:
+		return saidReady
+	case http.StatusNotImplemented, http.StatusNotFound:
+		return saidAskKubelet
+	case http.StatusServiceUnavailable:
+		return saidNotYet
+	default:
+		return saidNothing
+	}
+}
+
+// ensureDial has a pod without a talking agent dialled until it takes a
+// connection again; then kubelet's word counts as before. It is called with the
+// target's lock held.
+func (s *Server) ensureDial(t *target, p *pod) {
+	if p.stop != nil || s.base.Err() != nil {
+		return
+	}
+	ports := s.targetPorts(t)
+	if len(ports) == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.base)
+	p.stop = cancel
+	pr := &prober{s: s, t: t, p: p, name: p.object.Name, addr: p.object.Status.PodIP}
+	s.work.Go(func() {
+		defer cancel()
+		pr.dial(ctx, ports[0])
+	})
+}
+
+// targetPorts are the pod's ports that the target's route leads to.
+func (s *Server) targetPorts(t *target) []string {
+	var ports []string
+	for _, e := range *s.ports.Load() {
+		if e.route == t.route {
+			ports = append(ports, e.targetPort)
+		}
+	}
+	return ports
+}
+
+func (pr *prober) dial(ctx context.Context, port string) {
+	dialer := &net.Dialer{Timeout: probeDial}
+	begun := time.Now()
+	for ctx.Err() == nil {
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(pr.addr, port))
+		if err == nil {
+			conn.Close()
+			pr.finish(ctx, func() { pr.s.settlePod(pr.t, pr.p, nil, int(pr.t.spec.Load().AgentPort)) })
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(activator.ProbeDelay(time.Since(begun), true)):
+		}
+	}
+}

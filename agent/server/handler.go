@@ -1,0 +1,190 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/rawserve/rawserve/agent"
+	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/bodyhold"
+	"github.com/rawserve/rawserve/internal/clientconn"
+	"github.com/rawserve/rawserve/internal/forward"
+)
+
+// stall is how long a request whose turn has come waits for the rest of its
+// body before the rest is streamed.
+const stall = 200 * time.Millisecond
+
+// call is one request on its way through the agent.
+type call struct {
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	conn    *clientconn.Conn
+	arrived time.Time
+	body    *bodyhold.Body
+}
+
+// ServeHTTP forwards a request to the server's port that belongs to the one it came in on.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn := clientconn.From(r.Context())
+	if conn == nil {
+		panic(http.ErrAbortHandler)
+	}
+	c := call{s: s, w: w, r: r, conn: conn, arrived: time.Now()}
+	s.traffic.enter(c.arrived)
+	code := codeCut
+	defer func() {
+		now := time.Now()
+		s.traffic.leave(code, now.Sub(c.arrived), now)
+	}()
+	code = c.serve()
+	if code == codeCut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (c *call) serve() int {
+	if c.r.Method == http.MethodConnect {
+		return c.answer(answer.BadRequest, "CONNECT is not served here: send the request itself.")
+	}
+	in, ticket := c.s.limiter.Enter()
+	if c.body != nil {
+		defer c.body.Close()
+	}
+	switch {
+	case in:
+	case ticket == nil:
+		return c.answer(answer.QueueFull, "Too many requests wait for the model already.")
+	default:
+		code := c.wait(ticket)
+		if c.body != nil {
+			defer c.body.Close()
+		}
+		if code != 0 {
+			return code
+		}
+	}
+	defer c.s.limiter.Leave()
+	return c.forward()
+}
+
+// wait waits for the request's turn. With a code it has none, and no slot.
+func (c *call) wait(ticket *agent.Ticket) int {
+	var settled <-chan struct{}
+	if c.r.ContentLength != 0 {
+		c.body = c.startBody()
+		settled = c.body.Settled()
+	}
+	for {
+		select {
+		case <-ticket.Turn:
+			c.s.traffic.waited.Observe(time.Since(c.arrived))
+			code := c.checkClient()
+			if code != 0 {
+				c.s.limiter.Leave()
+			}
+			return code
+		case <-settled:
+			settled = nil
+			if err := c.body.Err(); err != nil {
+				c.s.limiter.Cancel(ticket)
+				return c.bodyFailed(err)
+			}
+		case <-c.r.Context().Done():
+			c.s.limiter.Cancel(ticket)
+			return codeGone
+		case <-c.s.cutoff:
+			c.s.limiter.Cancel(ticket)
+			return c.answer(answer.Draining, "The pod is shutting down.")
+		}
+	}
+}
+
+func (c *call) startBody() *bodyhold.Body {
+	interrupt := func() { c.r.Body.Close() }
+	if c.r.ProtoMajor == 1 {
+		rc := http.NewResponseController(c.w)
+		interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	}
+	return bodyhold.Start(c.r.Body, c.r.ContentLength, bodyhold.Options{
+		MaxMemory: bodyMemory, Memory: c.s.memory, Spool: c.s.spool, Interrupt: interrupt,
+	})
+}
+
+// checkClient makes sure, before anything is executed for it, that the client
+// is still there.
+func (c *call) checkClient() int {
+	if c.body != nil {
+		if c.r.ProtoMajor == 1 {
+			c.body.Await(c.r.Context().Done(), stall)
+		}
+		c.body.Release()
+		if err := c.body.Err(); err != nil {
+			return c.bodyFailed(err)
+		}
+	}
+	if c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()) {
+		return codeGone
+	}
+	return 0
+}
+
+func (c *call) bodyFailed(err error) int {
+	switch {
+	case errors.Is(err, bodyhold.ErrNoMemory):
+		return c.answer(answer.QueueFull, "Too many bytes wait for the model already.")
+	case forward.HungUp(err):
+		return codeGone
+	default:
+		return c.answer(answer.BadRequest, "The request's body cannot be read: "+err.Error())
+	}
+}
+
+func (c *call) forward() int {
+	x := c.s.forward.Begin(c.w, c.r)
+	if c.body != nil {
+		x.Body(c.body)
+	}
+	x.CloseClient = c.s.draining.Load() != nil
+	x.Cutoff = c.s.cutoff
+	out := x.Try(c.s.upstreams[c.conn.Port])
+	if !x.HeaderAt.IsZero() {
+		c.s.traffic.firstByte.Observe(x.HeaderAt.Sub(c.arrived))
+	}
+	switch out.Result {
+	case forward.Done:
+		return out.Code
+	case forward.ClientGone:
+		return codeGone
+	case forward.Cut:
+		return codeCut
+	case forward.BadRequest:
+		return c.answer(answer.BadRequest, "The request's body cannot be read: "+out.Err.Error())
+	case forward.Unreachable:
+		if c.s.prober != nil {
+			c.s.prober.refused()
+		}
+		return c.answer(answer.UpstreamUnreachable, "The model server does not take connections.")
+	default:
+		c.s.log.Debug("request failed", "error", out.Err)
+		return c.answer(answer.UpstreamUnreachable, "The connection to the model server broke before it answered.")
+	}
+}
+
+func (c *call) answer(reason answer.Reason, message string) int {
+	a := answer.Answer{Reason: reason, Message: message}
+	if reason == answer.QueueFull {
+		a.RetryAfter = time.Second
+	}
+	if c.body != nil && !c.body.Whole() {
+		c.body.Close()
+		c.w.Header().Set("Connection", "close")
+	}
+	if c.s.draining.Load() != nil {
+		c.w.Header().Set("Connection", "close")
+	}
+	a.Write(c.w, c.r)
+	return a.Status()
+}

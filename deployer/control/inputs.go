@@ -1,0 +1,225 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/rawserve/rawserve/api/serving/v1alpha1"
+	"github.com/rawserve/rawserve/api/serving/v1beta1"
+	"github.com/rawserve/rawserve/deployer"
+	"github.com/rawserve/rawserve/deployer/revision"
+)
+
+// owned are the objects that an InferenceService controls, as cached.
+type owned struct {
+	byKind map[*kind][]*held
+	// caches are for names that others may have; see named.
+	caches caches
+}
+
+func (c *Controller) ownedBy(isvc *v1beta1.InferenceService) (owned, error) {
+	out := owned{byKind: map[*kind][]*held{}, caches: c.caches}
+	for k, indexer := range c.caches.held {
+		items, err := indexer.ByIndex(byOwner, string(isvc.UID))
+		if err != nil {
+			return owned{}, fmt.Errorf("looking up each %s of %s/%s: %w", k.Kind, isvc.Namespace, isvc.Name, err)
+		}
+		for _, item := range items {
+			if h, ok := item.(*held); ok {
+				out.byKind[k] = append(out.byKind[k], h)
+			}
+		}
+	}
+	return out, nil
+}
+
+// named returns the cached object of the name, whoever controls it, or nil.
+func (o owned) named(k *kind, namespace, name string) *held {
+	item, ok, err := o.caches.held[k].GetByKey(namespace + "/" + name)
+	if err != nil || !ok {
+		return nil
+	}
+	h, _ := item.(*held)
+	return h
+}
+
+// own returns the object of the name that the InferenceService controls, or nil.
+func (o owned) own(k *kind, name string) *held {
+	for _, h := range o.byKind[k] {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// history are the revisions recorded so far.
+func (o owned) history() ([]revision.Record, error) {
+	var out []revision.Record
+	for _, h := range o.byKind[revisionKind] {
+		if h.broken != nil {
+			return nil, h.broken
+		}
+		out = append(out, *h.record)
+	}
+	return out, nil
+}
+
+// chooseRuntime selects the runtime. latest, the revision in force, may bind: to
+// the choice always, and to the runtime's content where the user froze it.
+func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceService, latest *revision.Record) (*deployer.ChosenRuntime, error) {
+	var namespaced []v1alpha1.ServingRuntime
+	items, err := c.caches.runtimes.ByIndex(cache.NamespaceIndex, isvc.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("listing the serving runtimes of %s: %w", isvc.Namespace, err)
+	}
+	for _, item := range items {
+		if r, ok := item.(*v1alpha1.ServingRuntime); ok {
+			namespaced = append(namespaced, *r)
+		}
+	}
+	var cluster []v1alpha1.ClusterServingRuntime
+	for _, item := range c.caches.clusterRuntimes.List() {
+		if r, ok := item.(*v1alpha1.ClusterServingRuntime); ok {
+			cluster = append(cluster, *r)
+		}
+	}
+	var frozen *deployer.RuntimeRef
+	if latest != nil {
+		frozen = latest.Runtime
+	}
+	chosen, err := deployer.SelectRuntime(isvc, namespaced, cluster, frozen)
+	if err != nil || chosen == nil || frozen == nil || !revision.Frozen(isvc) ||
+		chosen.Ref.Name != frozen.Name || chosen.Ref.Scope != frozen.Scope {
+		return chosen, err
+	}
+	recorded, err := c.Kubernetes.AppsV1().ControllerRevisions(isvc.Namespace).Get(ctx, latest.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading revision %s/%s: %w", isvc.Namespace, latest.Name, err)
+	}
+	data, err := revision.ReadData(recorded)
+	if err != nil || data.Runtime == nil {
+		return chosen, err
+	}
+	data.Runtime.Protocol = chosen.Protocol
+	return data.Runtime, nil
+}
+
+// credentialTTL is how long what a service account offers is believed. A change
+// of its secrets shows in pods made after the next pass that follows.
+const credentialTTL = 5 * time.Minute
+
+// credentialCache remembers what service accounts offer, so that not every change
+// of a pod reads secrets.
+type credentialCache struct {
+	mu      sync.Mutex
+	entries map[string]credentialEntry
+}
+
+type credentialEntry struct {
+	generation int64
+	until      time.Time
+	offer      deployer.Credentials
+}
+
+func (c *credentialCache) get(key string, generation int64, now time.Time) (deployer.Credentials, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries[key]
+	return e.offer, ok && e.generation == generation && now.Before(e.until)
+}
+
+func (c *credentialCache) put(key string, e credentialEntry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries[key] = e
+}
+
+func (c *credentialCache) forget(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, key)
+}
+
+// offeredCredentials reads the service account and those of its secrets that
+// matter. They are read one by one, because a cache of all secrets would need the
+// right to list them.
+func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.InferenceService) (deployer.Credentials, error) {
+	key := isvc.Namespace + "/" + isvc.Name
+	if offer, ok := c.credentials.get(key, isvc.Generation, c.Clock.Now()); ok {
+		return offer, nil
+	}
+	account := deployer.ServiceAccountName(isvc)
+	sa, err := c.Kubernetes.CoreV1().ServiceAccounts(isvc.Namespace).Get(ctx, account, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		sa = nil
+	} else if err != nil {
+		return deployer.Credentials{}, fmt.Errorf("reading service account %s/%s: %w", isvc.Namespace, account, err)
+	}
+	var secrets []*corev1.Secret
+	for _, name := range deployer.CredentialSecrets(isvc, sa, c.Config) {
+		secret, err := c.Kubernetes.CoreV1().Secrets(isvc.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return deployer.Credentials{}, fmt.Errorf("reading secret %s/%s: %w", isvc.Namespace, name, err)
+		}
+		secrets = append(secrets, secret)
+	}
+	offer, err := deployer.CredentialsFrom(sa, secrets, isvc.Annotations, c.Config)
+	if err != nil {
+		return deployer.Credentials{}, fmt.Errorf("reading the credentials of %s: %w", key, err)
+	}
+	c.credentials.put(key, credentialEntry{isvc.Generation, c.Clock.Now().Add(credentialTTL), offer})
+	return offer, nil
+}
+
+// listenPorts allocates the ports on which activators listen for a component.
+func (c *Controller) listenPorts(isvc *v1beta1.InferenceService, runtime *deployer.ChosenRuntime) (map[int32]int32, error) {
+	servicePorts, err := deployer.ServicePorts(isvc, runtime, c.Config)
+	if err != nil {
+		return nil, err
+	}
+	var routed []int32
+	for _, p := range servicePorts {
+		if p.Routed() {
+			routed = append(routed, p.Port)
+		}
+	}
+	c.portsMu.Lock()
+	defer c.portsMu.Unlock()
+	return c.ports.Allocate(isvc.Namespace, deployer.Name(isvc, deployer.Predictor), routed)
+}
+
+// recordRevision writes a revision down before anything is named after it.
+func (c *Controller) recordRevision(ctx context.Context, isvc *v1beta1.InferenceService, rev deployer.Revision, hash string, runtime *deployer.ChosenRuntime) error {
+	object, err := revision.Object(isvc, rev, hash, revision.Data{Predictor: isvc.Spec.Predictor, Runtime: runtime})
+	if err != nil {
+		return err
+	}
+	client := c.Kubernetes.AppsV1().ControllerRevisions(isvc.Namespace)
+	_, err = client.Create(ctx, object, metav1.CreateOptions{FieldManager: deployer.FieldManager})
+	c.metrics.wrote(revisionKind, "create", err)
+	if !apierrors.IsAlreadyExists(err) {
+		if err != nil {
+			return fmt.Errorf("recording revision %s/%s: %w", isvc.Namespace, rev.Name, err)
+		}
+		return nil
+	}
+	var found *appsv1.ControllerRevision
+	if found, err = client.Get(ctx, rev.Name, metav1.GetOptions{}); err != nil {
+		return fmt.Errorf("reading revision %s/%s, which exists already: %w", isvc.Namespace, rev.Name, err)
+	}
+	if err := ownedBy(isvc, objectKey{revisionKind, isvc.Namespace, rev.Name}, found); err != nil {
+		return err
+	}
+	return revision.Same(found, hash)
+}

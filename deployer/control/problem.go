@@ -1,0 +1,58 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/rawserve/rawserve/api/serving/v1beta1"
+	"github.com/rawserve/rawserve/deployer"
+	"github.com/rawserve/rawserve/deployer/ports"
+	"github.com/rawserve/rawserve/deployer/revision"
+	"github.com/rawserve/rawserve/deployer/status"
+)
+
+// Reasons of problems that are found here and not by the deployer's core.
+const (
+	// reasonNameTaken: an object of somebody else has a name that is needed.
+	reasonNameTaken = "NameTaken"
+	// reasonNoListenPort: every listen port is taken.
+	reasonNoListenPort = "NoListenPort"
+)
+
+// failures are the words of modelStatus for the reasons of the core. The others
+// are InvalidPredictorSpec.
+var failures = map[deployer.Reason]v1beta1.FailureReason{
+	deployer.ReasonNoSupportingRuntime:  v1beta1.FailureNoSupportingRuntime,
+	deployer.ReasonRuntimeNotRecognized: v1beta1.FailureRuntimeNotRecognized,
+	deployer.ReasonRuntimeDisabled:      v1beta1.FailureRuntimeDisabled,
+	deployer.ReasonRuntimeInvalid:       v1beta1.FailureRuntimeUnhealthy,
+}
+
+// problemOf says what of an error belongs in the status. A transient one does not:
+// the next try is expected to go well.
+func problemOf(err error) (problem *status.Problem, transient bool) {
+	var cause *deployer.RenderError
+	var name taken
+	switch {
+	case err == nil:
+		return nil, false
+	case errors.As(err, &cause):
+		failure, ok := failures[cause.Reason]
+		if !ok {
+			failure = v1beta1.FailureInvalidPredictorSpec
+		}
+		return &status.Problem{Reason: string(cause.Reason), Message: cause.Error(), Failure: failure}, false
+	case errors.As(err, &name):
+		return &status.Problem{Reason: reasonNameTaken, Message: name.Error()}, false
+	case errors.Is(err, ports.ErrFull):
+		return &status.Problem{Reason: reasonNoListenPort, Message: err.Error()}, false
+	case errors.Is(err, errLeftover), errors.Is(err, revision.ErrOther),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
+		apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err):
+		return nil, true
+	}
+	return &status.Problem{Reason: v1beta1.ReasonReconcileFailed, Message: err.Error()}, false
+}

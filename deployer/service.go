@@ -1,0 +1,58 @@
+package deployer
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+)
+
+// service renders the Service that callers know. While its selector is narrowed it
+// matches no pod, and the activators' addresses are all that is behind it.
+func (w *workload) service() *corev1ac.ServiceApplyConfiguration {
+	selector := w.selector()
+	if w.in.NarrowSelector {
+		selector[LabelPath] = PathActivator
+	}
+	spec := corev1ac.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).WithSelector(selector)
+	for _, p := range w.ports {
+		spec.WithPorts(servicePort(p, p.Port))
+	}
+	return corev1ac.Service(w.name, w.isvc.Namespace).
+		WithLabels(w.labels).
+		WithAnnotations(w.annotations).
+		WithOwnerReferences(w.ownerRef()).
+		WithSpec(spec)
+}
+
+// revisionService renders the headless Service of one revision. It maps no ports,
+// because without an address of its own nothing could map them.
+func (w *workload) revisionService() *corev1ac.ServiceApplyConfiguration {
+	selector := w.selector()
+	selector[LabelRevision] = w.in.Revision.Name
+	spec := corev1ac.ServiceSpec().
+		WithType(corev1.ServiceTypeClusterIP).
+		WithClusterIP(corev1.ClusterIPNone).
+		WithSelector(selector)
+	for _, p := range w.ports {
+		spec.WithPorts(servicePort(p, p.TargetPort))
+	}
+	return corev1ac.Service(w.in.Revision.Name, w.isvc.Namespace).
+		WithLabels(w.revisionLabels()).
+		WithAnnotations(w.annotations).
+		WithOwnerReferences(w.ownerRef()).
+		WithSpec(spec)
+}
+
+func servicePort(p ServicePort, port int32) *corev1ac.ServicePortApplyConfiguration {
+	ac := corev1ac.ServicePort().
+		WithPort(port).
+		WithTargetPort(intstr.FromInt32(p.TargetPort)).
+		WithProtocol(corev1.Protocol(p.Protocol))
+	if p.Name != "" {
+		ac.WithName(p.Name)
+	}
+	if p.AppProtocol != "" {
+		ac.WithAppProtocol(p.AppProtocol)
+	}
+	return ac
+}
