@@ -96,3 +96,7 @@ cluster-down: ## Remove the local cluster (CLUSTER=name).
 .PHONY: images
 images: ## Build the rawserve image as an archive in bin/ (no Docker needed).
 	cd e2e/suites && $(GO) run ./cmd/images --out $(abspath $(BIN))
+
+.PHONY: model-images
+model-images: ## Build the model server's and the model store's images as archives in bin/.
+	cd e2e/modelserver && $(GO) run ./cmd/build-model-images --out $(abspath $(BIN))

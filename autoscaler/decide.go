@@ -186,12 +186,15 @@ func (e *evaluation) observeStart() {
 		e.next.Initialized = true
 	}
 	// After a start that was given up the target rests at zero until the requests
-	// that waited for it have had their answer, or somebody starts it again; a
-	// pause later a waiting request is worth another try.
+	// that waited for it have had their answer; a pause later a request that waits
+	// is worth another try. Somebody else may start it at any time.
 	quiet := e.seen.Waiting.Known && !e.waiting()
-	if e.next.GaveUp != 0 && (e.seen.Ready > 0 || quiet || (e.current > 0 && !e.startFailed()) ||
-		e.next.GaveUp.before(e.now) >= max(e.policy.StableWindow, 30*time.Second)) {
-		e.next.GaveUp = 0
+	switch {
+	case e.next.GaveUp == 0:
+	case e.seen.Ready > 0 || e.current > 0 && !e.startFailed():
+		e.next.GaveUp, e.next.GaveUpWhy, e.next.Retry = 0, "", false
+	case quiet || e.next.GaveUp.before(e.now) >= max(e.policy.StableWindow, 30*time.Second):
+		e.next.Retry = true
 	}
 }
 

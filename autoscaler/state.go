@@ -23,6 +23,9 @@ func (i Instant) before(now time.Time) time.Duration {
 	return max(0, time.Duration(instant(now)-i))
 }
 
+// clock writes the instant for people.
+func (i Instant) clock() string { return time.Unix(0, int64(i)).UTC().Format("15:04:05 UTC") }
+
 // State is what a decision hands to the next one. The zero value knows nothing:
 // nothing shrinks until a stable window has been observed.
 type State struct {
@@ -37,9 +40,13 @@ type State struct {
 	Initialized bool `json:"initialized,omitempty"`
 	// StartingSince is since when replicas are asked for that are not ready.
 	StartingSince Instant `json:"startingSince,omitempty"`
-	// GaveUp is when a start was given up. It keeps the target at zero until
-	// nothing waits any more, or somebody starts it.
+	// GaveUp is when a start was given up; until the next one it is the reason why
+	// nothing runs.
 	GaveUp Instant `json:"gaveUp,omitempty"`
+	// GaveUpWhy is what its pods said then.
+	GaveUpWhy string `json:"gaveUpWhy,omitempty"`
+	// Retry is true once a start may be tried again after that.
+	Retry bool `json:"retry,omitempty"`
 	// IdleSince is since when every decision saw that there was nothing to serve.
 	IdleSince Instant `json:"idleSince,omitempty"`
 	// PathAsked is since when going to zero waits for the path.
@@ -72,7 +79,7 @@ type Wanted struct {
 // and for all, and since when a start lasts. Windows, burst mode and delays start
 // anew; meanwhile nothing shrinks, for at least as long as they would have held.
 func (s State) Durable() State {
-	return State{Initialized: s.Initialized, StartingSince: s.StartingSince, GaveUp: s.GaveUp}
+	return State{Initialized: s.Initialized, StartingSince: s.StartingSince, GaveUp: s.GaveUp, GaveUpWhy: s.GaveUpWhy, Retry: s.Retry}
 }
 
 // clone copies the state deeply.

@@ -14,12 +14,16 @@ func startFailed(e *evaluation) verdict {
 		return verdict{e.want, ReasonStartFailed, fmt.Sprintf("No replica is ready since %s%s; %s because minReplicas is %d.",
 			span(e.next.StartingSince.before(e.now)), because(e.seen.Trouble), stay(e.want), e.policy.Min)}
 	case e.startFailed():
-		e.next.GaveUp = instant(e.now)
+		e.next.GaveUp, e.next.GaveUpWhy, e.next.Retry = instant(e.now), e.seen.Trouble, false
 		return verdict{0, ReasonStartFailed, fmt.Sprintf("No replica became ready within %s%s; held requests are answered with that, and the next one starts a new attempt.",
 			span(e.policy.ProgressDeadline), because(e.seen.Trouble))}
-	case e.next.GaveUp != 0 && e.current == 0 && e.mayBeZero():
-		return verdict{0, ReasonStartFailed, fmt.Sprintf("The last start was given up %s ago%s; the next one waits until the requests of then are answered.",
-			span(e.next.GaveUp.before(e.now)), because(e.seen.Trouble))}
+	case e.next.GaveUp == 0 || e.current > 0 || !e.mayBeZero():
+	case !e.next.Retry:
+		return verdict{0, ReasonStartFailed, fmt.Sprintf("The last start was given up at %s%s; the next one waits until the requests of then are answered.",
+			e.next.GaveUp.clock(), because(e.next.GaveUpWhy))}
+	case e.want == 0:
+		return verdict{0, ReasonStartFailed, fmt.Sprintf("Nothing runs: the last start was given up at %s, because no replica became ready within %s%s. The next request starts a new attempt.",
+			e.next.GaveUp.clock(), span(e.policy.ProgressDeadline), because(e.next.GaveUpWhy))}
 	}
 	return verdict{}
 }

@@ -7,9 +7,18 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
+)
+
+const (
+	// spoolVolume is where the agent keeps bodies of waiting requests.
+	spoolVolume = "rawserve-agent-spool"
+	// spoolSize is above what the agent allows itself, 1 GiB: a pod that exceeds it
+	// is evicted.
+	spoolSize = "1536Mi"
 )
 
 // defaultGrace is Kubernetes' termination grace period.
@@ -52,19 +61,28 @@ func (w *workload) addAgent() error {
 		},
 	}
 	for _, p := range w.ports {
-		if p.TargetPort != p.ServerPort {
-			c.Args = append(c.Args, fmt.Sprintf("--forward=%d:%d", p.TargetPort, p.ServerPort))
+		if p.AgentPort != 0 {
+			c.Args = append(c.Args, fmt.Sprintf("--forward=%d:%d", p.AgentPort, p.ServerPort))
 			name := "agent-port"
 			if len(c.Ports) > 0 {
 				name = fmt.Sprintf("agent-port-%d", len(c.Ports)+1)
 			}
-			c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, ContainerPort: p.TargetPort, Protocol: corev1.ProtocolTCP})
+			c.Ports = append(c.Ports, corev1.ContainerPort{Name: name, ContainerPort: p.AgentPort, Protocol: corev1.ProtocolTCP})
 		}
 	}
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "agent-admin", ContainerPort: AgentAdminPort, Protocol: corev1.ProtocolTCP})
 	c.Args = append(c.Args, fmt.Sprintf("--admin-port=%d", AgentAdminPort))
 	if w.scaling.concurrency > 0 {
 		c.Args = append(c.Args, fmt.Sprintf("--container-concurrency=%d", w.scaling.concurrency))
+		// Requests wait for their turn, and long bodies do so on disk.
+		limit := resource.MustParse(spoolSize)
+		err := w.addVolume(source{Field: "the agent"}, corev1.Volume{Name: spoolVolume, VolumeSource: corev1.VolumeSource{
+			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit},
+		}})
+		if err != nil {
+			return err
+		}
+		c.VolumeMounts = []corev1.VolumeMount{{Name: spoolVolume, MountPath: "/tmp"}}
 	}
 	// The drain must end before the grace period does, or the server is killed
 	// without having been asked to stop.

@@ -52,6 +52,7 @@ type world struct {
 	account  *corev1.ServiceAccount
 	secrets  []*corev1.Secret
 	narrow   bool
+	missing  bool
 	config   deployer.Config
 }
 
@@ -91,11 +92,12 @@ func readWorld(t testing.TB, path string) *world {
 			var c struct {
 				metav1.TypeMeta `json:",inline"`
 				NarrowSelector  bool            `json:"narrowSelector"`
+				AgentMissing    bool            `json:"agentMissing"`
 				Config          deployer.Config `json:"config"`
 			}
 			c.Config = w.config
 			strict(t, doc, &c)
-			w.narrow, w.config = c.NarrowSelector, c.Config
+			w.narrow, w.missing, w.config = c.NarrowSelector, c.AgentMissing, c.Config
 			require.NoError(t, w.config.Validate())
 		default:
 			t.Fatalf("%s: kind %q is not known", path, kind.Kind)
@@ -139,6 +141,7 @@ func (w *world) input() (deployer.Input, error) {
 		Revision:       deployer.Revision{Name: deployer.RevisionName(isvc, deployer.Predictor, 1), Number: 1},
 		Ports:          map[int32]int32{},
 		NarrowSelector: w.narrow,
+		AgentMissing:   w.missing,
 		Config:         w.config,
 	}
 	var err error

@@ -58,7 +58,10 @@ func (w *workload) findPorts() error {
 		p := &w.ports[i]
 		p.TargetPort = p.ServerPort
 		if w.agent && p.Routed() {
-			p.TargetPort = agentPort
+			p.AgentPort = agentPort
+			if !w.in.AgentMissing {
+				p.TargetPort = agentPort
+			}
 			agentPort = nextAgentPort(agentPort)
 		}
 	}

@@ -67,7 +67,7 @@ func (w *workload) routeTarget(stopped bool) *rawservev1alpha1ac.RouteTargetAppl
 		WithDeploymentName(w.name).
 		WithPodSelector(w.selector()).
 		WithWeight(100)
-	if w.agent {
+	if w.agent && !w.in.AgentMissing {
 		t.WithAgentPort(AgentAdminPort)
 	}
 	if w.scaling.activation != nil {

@@ -115,7 +115,7 @@ func (w *workload) findStorage() error {
 		if e == nil {
 			break
 		}
-		field := w.field(v1beta1.ContainerServer, "env[" + v1beta1.EnvStorageURI + "]")
+		field := w.field(v1beta1.ContainerServer, "env["+v1beta1.EnvStorageURI+"]")
 		if e.ValueFrom != nil || e.Value == "" {
 			return invalid(field, "it has no value of its own; give the URI as value, or use storageUris")
 		}

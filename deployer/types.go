@@ -77,6 +77,11 @@ type Input struct {
 	// NarrowSelector makes the Service's selector match no pod, so that only the
 	// activators' addresses remain behind it.
 	NarrowSelector bool
+	// AgentMissing is true while some ready pod of the component has no agent: one
+	// that KServe made, or from before the component needed an agent. Requests then go
+	// to the server's own port, which pods of both kinds have. Set too late, requests
+	// to the old pods are refused; left on, concurrency is neither counted nor limited.
+	AgentMissing bool
 	// Config is the configuration of the controller.
 	Config Config
 
@@ -148,8 +153,10 @@ type ServicePort struct {
 	Port int32
 	// ServerPort is the port of the container that serves the requests.
 	ServerPort int32
-	// TargetPort is the pod's port: the agent's where the pod has one.
+	// TargetPort is the pod's port: the agent's where all pods have one.
 	TargetPort int32
+	// AgentPort is the agent's port; 0 without agent.
+	AgentPort int32
 	// Protocol is TCP in nearly every case. Other protocols pass neither agent
 	// nor activator, and need no listen port.
 	Protocol string

@@ -43,12 +43,13 @@ type wantedAck struct {
 }
 
 func newAcker(writer Acks, pod string, log *slog.Logger) *acker {
+	return &acker{writer: writer, pod: pod, log: log, wanted: map[types.NamespacedName]wantedAck{}}
+}
+
+// open makes the queue, which works in goroutines of its own until run ends it.
+func (a *acker) open() {
 	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](50*time.Millisecond, 10*time.Second)
-	return &acker{
-		writer: writer, pod: pod, log: log,
-		queue:  workqueue.NewTypedRateLimitingQueue[types.NamespacedName](limit),
-		wanted: map[types.NamespacedName]wantedAck{},
-	}
+	a.queue = workqueue.NewTypedRateLimitingQueue[types.NamespacedName](limit)
 }
 
 // want sets what the routes' status should say. What it says already, as far as

@@ -50,6 +50,8 @@ func (s *Server) Watch(ctx context.Context, kube kubernetes.Interface, rawserve 
 	routeFactory := externalversions.NewSharedInformerFactoryWithOptions(rawserve, 0, externalversions.WithTransform(trimRoute))
 	routes := routeFactory.Rawserve().V1alpha1().InferenceRoutes().Informer()
 
+	s.acks.open()
+	defer s.acks.queue.ShutDown()
 	changed := make(chan struct{}, 1)
 	podsSeen, err := pods.AddEventHandler(s.podHandler())
 	if err != nil {

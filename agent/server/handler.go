@@ -50,24 +50,24 @@ func (c *call) serve() int {
 		return c.answer(answer.BadRequest, "CONNECT is not served here: send the request itself.")
 	}
 	in, ticket := c.s.limiter.Enter()
-	if c.body != nil {
-		defer c.body.Close()
-	}
 	switch {
 	case in:
 	case ticket == nil:
 		return c.answer(answer.QueueFull, "Too many requests wait for the model already.")
 	default:
-		code := c.wait(ticket)
-		if c.body != nil {
-			defer c.body.Close()
-		}
-		if code != 0 {
+		defer c.closeBody()
+		if code := c.wait(ticket); code != 0 {
 			return code
 		}
 	}
 	defer c.s.limiter.Leave()
 	return c.forward()
+}
+
+func (c *call) closeBody() {
+	if c.body != nil {
+		c.body.Close()
+	}
 }
 
 // wait waits for the request's turn. With a code it has none, and no slot.

@@ -34,8 +34,8 @@ type Activator struct {
 	Name string
 	// Address is its IP; without one it is not an endpoint.
 	Address string
-	// Node and Zone are where it runs, for topology-aware routing.
-	Node, Zone string
+	// Node is where it runs.
+	Node string
 	// Ready is true while it is ready and not about to end.
 	Ready bool
 }

@@ -84,7 +84,10 @@ func (a *applier) ensure(ctx context.Context, isvc *v1beta1.InferenceService, w 
 	if known.hash == w.hash {
 		return false, nil
 	}
-	return true, a.update(ctx, isvc, key, w, known.uid, cached == nil || cached.fields.handover)
+	// What the cache has not seen is looked at.
+	handover := cached == nil || cached.fields.handover || cached.fields.replicas && !w.appliesReplicas() ||
+		newer(known.resourceVersion, cached.ResourceVersion)
+	return true, a.update(ctx, isvc, key, w, known.uid, handover)
 }
 
 // known is what is known of an object: nil if it is not there, with an empty hash

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
@@ -45,7 +46,7 @@ type Options struct {
 	// Workers is how many InferenceServices are worked on at a time. Default 8.
 	Workers int
 	// Events receives events about InferenceServices. Nil drops them.
-	Events record.EventRecorder
+	Events events.EventRecorder
 	// Registerer receives the metrics. Nil keeps them to itself.
 	Registerer prometheus.Registerer
 	// Logger defaults to slog.Default.
@@ -90,7 +91,7 @@ func New(options Options) (*Controller, error) {
 		options.Workers = 8
 	}
 	if options.Events == nil {
-		options.Events = &record.FakeRecorder{}
+		options.Events = &events.FakeRecorder{}
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -155,11 +156,18 @@ func (c *Controller) Run(ctx context.Context) error {
 	return err
 }
 
+// maxNote is how long the text of an event may be.
+const maxNote = 1000
+
 // event writes an event about an InferenceService.
 func (c *Controller) event(isvc *v1beta1.InferenceService, e event) {
 	ref := &corev1.ObjectReference{
 		APIVersion: v1beta1.SchemeGroupVersion.String(), Kind: isvcKind,
 		Namespace: isvc.Namespace, Name: isvc.Name, UID: isvc.UID, ResourceVersion: isvc.ResourceVersion,
 	}
-	c.Events.Event(ref, e.kind, e.reason, e.message)
+	note := e.message
+	if len(note) > maxNote {
+		note = strings.ToValidUTF8(note[:maxNote], "") + "…"
+	}
+	c.Events.Eventf(ref, nil, e.kind, e.reason, "Reconcile", "%s", note)
 }

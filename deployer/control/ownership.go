@@ -29,6 +29,9 @@ type ownership struct {
 	// controller before us. Server-side apply removes only what is owned by
 	// applying, so such fields have to be handed over before the next apply.
 	handover bool
+	// replicas is true when replicas are ours by applying. An apply that leaves them
+	// out would remove them, so they have to be handed over before that.
+	replicas bool
 }
 
 // formerManagers are the field managers of controllers that we take objects over
@@ -59,6 +62,9 @@ func ownershipOf(entries []metav1.ManagedFieldsEntry) ownership {
 			rest := set.Difference(fieldpath.NewSet(replicasPath))
 			if entry.Operation == metav1.ManagedFieldsOperationUpdate && !rest.Empty() {
 				out.handover = true
+			}
+			if entry.Operation == metav1.ManagedFieldsOperationApply && set.Has(replicasPath) {
+				out.replicas = true
 			}
 			if text, err := rest.ToJSON(); err == nil {
 				sum.Write(text)

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rawserve/rawserve/e2e/cluster/image"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/addon"
@@ -68,6 +69,7 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin *strings.Reader, args ...st
 	cmd := exec.CommandContext(ctx, kubectl, append([]string{
 		"--kubeconfig", c.Kubeconfig(), "--cache-dir", filepath.Join(c.plan.Dir(), "kubectl"),
 	}, args...)...)
+	cmd.Env = c.Environment()
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
@@ -79,15 +81,8 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin *strings.Reader, args ...st
 	return stdout.Bytes(), nil
 }
 
-// nodeState is one node as the API server sees it.
-type nodeState struct {
-	Name    string
-	Ready   bool
-	Message string
-}
-
 // nodeStates asks the API server for the nodes.
-func (c *Cluster) nodeStates(ctx context.Context) ([]nodeState, error) {
+func (c *Cluster) nodeStates(ctx context.Context) ([]NodeStatus, error) {
 	client, err := c.apiClient()
 	if err != nil {
 		return nil, err
@@ -101,19 +96,23 @@ func (c *Cluster) nodeStates(ctx context.Context) ([]nodeState, error) {
 		Items []struct {
 			Metadata struct{ Name string }
 			Status   struct {
-				Conditions []struct{ Type, Status, Message string }
+				Conditions []struct {
+					Type, Status, Message string
+					LastHeartbeatTime     time.Time
+				}
 			}
 		}
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, fmt.Errorf("reading nodes: %w", err)
 	}
-	var states []nodeState
+	var states []NodeStatus
 	for _, item := range list.Items {
-		state := nodeState{Name: item.Metadata.Name, Message: "the kubelet has not reported yet"}
+		state := NodeStatus{Name: item.Metadata.Name, Message: "the kubelet has not reported yet"}
 		for _, condition := range item.Status.Conditions {
 			if condition.Type == "Ready" {
 				state.Ready, state.Message = condition.Status == "True", condition.Message
+				state.Reported = condition.LastHeartbeatTime
 			}
 		}
 		states = append(states, state)

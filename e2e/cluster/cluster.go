@@ -8,6 +8,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,9 +94,6 @@ type spec struct {
 	Layout  int               `json:"layout"`
 	Machine component.Machine `json:"machine"`
 	Extra   component.Extra   `json:"extraArgs,omitempty"`
-	// Kernel holds settings of the machine as they were before the kubelet
-	// changed them.
-	Kernel map[string]string `json:"kernel,omitempty"`
 }
 
 // layout counts the changes after which an older cluster cannot be mended, only
@@ -213,8 +211,12 @@ func (s spec) save() error {
 	return writeFile(s.SpecFile(), append(text, '\n'), 0o644)
 }
 
-// writeFile replaces a file in one step.
+// writeFile replaces a file in one step, unless it holds that text already: a
+// component whose configuration is newer than itself is started anew.
 func writeFile(file string, text []byte, mode os.FileMode) error {
+	if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, text) {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
@@ -233,11 +235,13 @@ func lockMachine(ctx context.Context) (func(), error) {
 	return build.Lock(ctx, filepath.Join(plan.RunRoot, "machine.lock"), func() {})
 }
 
+func lockFile(name string) string { return filepath.Join(plan.RunRoot, name+".lock") }
+
 // lock lets one program at a time change a cluster.
 func lock(ctx context.Context, name string, progress *build.Progress) (func(), error) {
 	if err := os.MkdirAll(plan.RunRoot, 0o755); err != nil {
 		return nil, fmt.Errorf("locking cluster %s: %w", name, err)
 	}
-	file := filepath.Join(plan.RunRoot, name+".lock")
+	file := lockFile(name)
 	return build.Lock(ctx, file, func() { progress.Say("waiting for another program that changes cluster %s (lock %s)", name, file) })
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -43,17 +42,14 @@ func Down(ctx context.Context, o Options) error {
 	defer unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, downWithin, fmt.Errorf("not down after %s", downWithin))
 	defer cancel()
-	var kernel map[string]string
-	if known, err := Find(o.Name); err == nil {
-		kernel = known.spec.Kernel
-	}
 	done := progress.Start("removing cluster " + o.Name)
 	err = remove(ctx, o.Name)
 	done(err)
 	if err != nil {
 		return err
 	}
-	return restoreKernelSettings(kernel)
+	// The lock's holder deletes it: who waits for it notices.
+	return os.Remove(lockFile(o.Name))
 }
 
 // remove works by name alone, as for a cluster with all the nodes there can be:
@@ -69,7 +65,7 @@ func remove(ctx context.Context, name string) error {
 		what string
 		do   func() error
 	}{
-		{"ending processes", func() error { return process.KillAll(ctx, group.Procs, nil) }},
+		{"ending processes", func() error { return endGroup(ctx, group) }},
 		{"ending processes in its namespaces", func() error { return endInside(ctx, c.AllNodes()) }},
 		{"unmounting", func() error { return unmountBelow(c.Dir(), c.RunDir()) }},
 		{"removing network", func() error { return network.Remove(ctx, c) }},
@@ -203,25 +199,5 @@ func removeFolders(ctx context.Context, c plan.Cluster) error {
 		// Fails, as it should, where something of others is in it.
 		_ = os.Remove(dir)
 	}
-	return nil
-}
-
-// restoreKernelSettings gives the machine back what kubelets changed, with the
-// last cluster. Settings that somebody changed since are left alone.
-func restoreKernelSettings(before map[string]string) error {
-	others, err := Names()
-	if err != nil || len(others) > 0 {
-		return err
-	}
-	set := map[string]string{"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
-	now := readKernelSettings()
-	for _, name := range slices.Sorted(maps.Keys(before)) {
-		if now[name] != set[name] || now[name] == before[name] {
-			continue
-		}
-		if err := os.WriteFile("/proc/sys/"+name, []byte(before[name]), 0); err != nil {
-			return fmt.Errorf("restoring %s: %w", strings.ReplaceAll(name, "/", "."), err)
-		}
-	}
-	return nil
+	return restoreKernelSettings()
 }

@@ -71,6 +71,14 @@ func (c *Cluster) Environment() []string {
 	if kubectl, err := c.Binary("kubectl"); err == nil {
 		env = append(env, "PATH="+filepath.Dir(kubectl)+":"+os.Getenv("PATH"))
 	}
+	// A proxy of the machine's network cannot reach the cluster's.
+	direct := strings.Join([]string{plan.PodCIDR, plan.ServiceCIDR, "169.254.0.0/16", ".svc", "." + plan.DNSDomain}, ",")
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		if others := os.Getenv(name); others != "" {
+			direct = others + "," + direct
+		}
+		env = append(env, name+"="+direct)
+	}
 	return append(env, "KUBECONFIG="+c.Kubeconfig(), "RAWSERVE_CLUSTER="+c.plan.Name)
 }
 

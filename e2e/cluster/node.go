@@ -2,14 +2,15 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/rawserve/rawserve/e2e/cluster/internal/build"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/cgroup"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/network"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
 )
 
@@ -38,14 +39,27 @@ func (c *Cluster) KillNode(ctx context.Context, name string) error {
 			return fmt.Errorf("killing %s: %w", name, err)
 		}
 	}
-	if err := process.KillAll(ctx, c.groups.At(n.Cgroup()).Procs, nil); err != nil {
-		return fmt.Errorf("killing %s: %w", name, err)
-	}
-	// A machine that starts again has nothing mounted and nothing in /run.
-	if err := errors.Join(unmountBelow(n.RunDir()), os.RemoveAll(n.RunDir())); err != nil {
+	if err := c.wipeNode(ctx, n); err != nil {
 		return fmt.Errorf("killing %s: %w", name, err)
 	}
 	return nil
+}
+
+// wipeNode leaves of a node what a machine that has just been switched on has:
+// no process, no mount, and nothing in /run.
+func (c *Cluster) wipeNode(ctx context.Context, n plan.Node) error {
+	if err := endGroup(ctx, c.groups.At(n.Cgroup())); err != nil {
+		return err
+	}
+	if err := unmountBelow(n.RunDir()); err != nil {
+		return err
+	}
+	return os.RemoveAll(n.RunDir())
+}
+
+func endGroup(ctx context.Context, group cgroup.Group) error {
+	group.Thaw()
+	return process.KillAll(ctx, group.Procs, nil)
 }
 
 // StartNode brings a killed node back, and returns when it is ready.
@@ -70,9 +84,10 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 	if err := c.groups.At(n.SystemCgroup()).Ensure(); err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
+	began := time.Now().Truncate(time.Second)
 	processes := component.OfNode(n, c.spec.Machine, c.spec.Extra)
 	for _, p := range processes {
-		if _, err := c.ensureRunning(ctx, p); err != nil {
+		if err := c.ensureRunning(ctx, p); err != nil {
 			return fmt.Errorf("starting %s: %w", name, err)
 		}
 		if err := c.waitHealthy(ctx, p); err != nil {
@@ -85,10 +100,11 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 			return err
 		}
 		for _, state := range states {
-			if state.Name == name && state.Ready {
+			// What was reported before the loss may still stand.
+			if state.Name == name && state.Ready && !state.Reported.Before(began) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%s is not ready", name)
+		return fmt.Errorf("%s has not reported that it is ready since %s", name, began.Format(time.TimeOnly))
 	})
 }

@@ -59,21 +59,21 @@ func (c *Cluster) running(p component.Process) (process.Process, bool, error) {
 }
 
 // ensureRunning starts a component that does not run, and replaces one that
-// runs with other arguments or another binary. It says whether it did.
-func (c *Cluster) ensureRunning(ctx context.Context, p component.Process) (bool, error) {
+// runs with other arguments, another binary or an older configuration.
+func (c *Cluster) ensureRunning(ctx context.Context, p component.Process) error {
 	found, ok, err := c.running(p)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if ok && sameCommand(found, p.Args) {
-		return false, nil
+	if ok && sameCommand(found, p.Args) && !newer(p.Config, found) {
+		return nil
 	}
 	if ok {
 		if err := c.stop(ctx, p); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, process.Start(process.Daemon{
+	return process.Start(process.Daemon{
 		Args:   p.Args,
 		Env:    p.Env,
 		Log:    p.Log,
@@ -86,6 +86,13 @@ func (c *Cluster) ensureRunning(ctx context.Context, p component.Process) (bool,
 func sameCommand(p process.Process, args []string) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
 	return err == nil && string(text) == strings.Join(args, "\x00")+"\x00"
+}
+
+// newer says whether a file was written after a process has started. Files are
+// written only when their content changes.
+func newer(file string, p process.Process) bool {
+	info, err := os.Stat(file)
+	return err == nil && time.Since(info.ModTime()) < p.Uptime()
 }
 
 // stopGrace is how long a component may take to end by itself.

@@ -37,6 +37,8 @@ type NodeStatus struct {
 	Name    string
 	Ready   bool
 	Message string
+	// Reported is when the kubelet last said so.
+	Reported time.Time
 }
 
 // Healthy says whether every process works and every node is ready.
@@ -78,15 +80,12 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if err != nil {
 		return Status{}, err
 	}
-	nodes, err := c.nodeStates(ctx)
-	if err != nil {
+	if status.Nodes, err = c.nodeStates(ctx); err != nil {
 		status.Problem = err.Error()
-	}
-	for _, n := range nodes {
-		status.Nodes = append(status.Nodes, NodeStatus(n))
 	}
 	return status, nil
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -103,9 +102,6 @@ func (c *Cluster) start(ctx context.Context, o Options, progress *build.Progress
 // layFoundations makes what processes need before they start: folders, keys,
 // configuration, networks and control groups.
 func (c *Cluster) layFoundations(ctx context.Context) error {
-	if c.spec.Kernel == nil {
-		c.spec.Kernel = readKernelSettings()
-	}
 	if err := c.layFolders(ctx); err != nil {
 		return err
 	}
@@ -139,15 +135,27 @@ func (c *Cluster) layFolders(ctx context.Context) error {
 	if err := c.spec.save(); err != nil {
 		return err
 	}
+	if err := rememberKernelSettings(); err != nil {
+		return err
+	}
 	for _, n := range c.plan.AllNodes() {
-		if err := ensureMounts(n); err != nil {
+		if err := c.ensureMounts(ctx, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func ensureMounts(n plan.Node) error {
+// ensureMounts makes a node's view of the file system. A node without one has
+// just been made, was killed, or was running when the machine went down; then
+// what lies in its folder in /run, which is no tmpfs everywhere, is outdated.
+func (c *Cluster) ensureMounts(ctx context.Context, n plan.Node) error {
+	if mntns.Exists(n.MntnsPath()) {
+		return nil
+	}
+	if err := c.wipeNode(ctx, n); err != nil {
+		return fmt.Errorf("clearing %s: %w", n.Name(), err)
+	}
 	var binds []mntns.Bind
 	shown := n.Shown()
 	for _, at := range slices.Sorted(maps.Keys(shown)) {
@@ -212,7 +220,7 @@ func writeKeys(c plan.Cluster) error {
 func (c *Cluster) startAPI(ctx context.Context) error {
 	processes := c.control()[:2]
 	for _, p := range processes {
-		if _, err := c.ensureRunning(ctx, p); err != nil {
+		if err := c.ensureRunning(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -223,7 +231,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 // the node's first pods need.
 func (c *Cluster) startRuntime(ctx context.Context, n plan.Node, archives []string) error {
 	containerd := component.OfNode(n, c.spec.Machine, c.spec.Extra)[0]
-	if _, err := c.ensureRunning(ctx, containerd); err != nil {
+	if err := c.ensureRunning(ctx, containerd); err != nil {
 		return err
 	}
 	if err := c.waitHealthy(ctx, containerd); err != nil {
@@ -245,7 +253,7 @@ func (c *Cluster) startRest(ctx context.Context, o Options) error {
 		processes = append(processes, component.OfNode(n, c.spec.Machine, c.spec.Extra)[1:]...)
 	}
 	for _, p := range processes {
-		if _, err := c.ensureRunning(ctx, p); err != nil {
+		if err := c.ensureRunning(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -259,17 +267,4 @@ func (c *Cluster) startRest(ctx context.Context, o Options) error {
 		return err
 	}
 	return c.waitAddons(ctx, o.WaitMetrics)
-}
-
-// kernelSettings are those that every kubelet sets for the whole machine.
-var kernelSettings = []string{"vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"}
-
-func readKernelSettings() map[string]string {
-	values := map[string]string{}
-	for _, name := range kernelSettings {
-		if text, err := os.ReadFile("/proc/sys/" + name); err == nil {
-			values[name] = strings.TrimSpace(string(text))
-		}
-	}
-	return values
 }

@@ -6,6 +6,7 @@ go 1.26.0
 require (
 	github.com/rawserve/rawserve v0.0.0
 	github.com/rawserve/rawserve/e2e/cluster v0.0.0
+	github.com/rawserve/rawserve/e2e/modelserver v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.24.0
 	google.golang.org/grpc v1.85.0
@@ -75,4 +76,5 @@ require (
 replace (
 	github.com/rawserve/rawserve => ../..
 	github.com/rawserve/rawserve/e2e/cluster => ../cluster
+	github.com/rawserve/rawserve/e2e/modelserver => ../modelserver
 )

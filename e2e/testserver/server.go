@@ -135,11 +135,15 @@ func (s *server) listenHTTP(ctx context.Context, rpc *grpc.Server) (*webListener
 	now := time.Now()
 	s.started.Store(now.UnixNano())
 	s.count.started(now)
+	handler := s.handler(rpc)
+	if s.set.Relay {
+		handler = relay(handler)
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	w := &webListener{ln: ln, served: make(chan error, 1), server: &http.Server{
-		Handler: s.handler(rpc), Protocols: &protocols,
+		Handler: handler, Protocols: &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +19,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/rawserve/rawserve/e2e/testserver/oip"
@@ -283,78 +280,6 @@ func TestEchoTellsWhatArrived(t *testing.T) {
 	require.Equal(t, echoed{Method: "PUT", Path: "/echo", Query: "a=b", Proto: "HTTP/2.0", Host: "model.example", BodyBytes: 100_000}, got)
 }
 
-func inferOf(values ...string) *oip.ModelInferRequest {
-	in := &oip.ModelInferRequest_InferInputTensor{Name: "x", Datatype: "BYTES", Shape: []int64{int64(len(values))}, Contents: &oip.InferTensorContents{}}
-	for _, v := range values {
-		in.Contents.BytesContents = append(in.Contents.BytesContents, []byte(v))
-	}
-	return &oip.ModelInferRequest{ModelName: "model", Id: "7", Inputs: []*oip.ModelInferRequest_InferInputTensor{in}}
-}
-
-func TestGRPCAnswersOnTheSharedAndOnItsOwnPort(t *testing.T) {
-	r := start(t)
-	for name, addr := range map[string]string{"shared": strings.TrimPrefix(r.url, "http://"), "own": r.grpc} {
-		t.Run(name, func(t *testing.T) {
-			c := r.rpc(t, addr)
-			live, err := c.ServerLive(t.Context(), &oip.ServerLiveRequest{})
-			require.NoError(t, err)
-			require.True(t, live.Live)
-			ready, err := c.ModelReady(t.Context(), &oip.ModelReadyRequest{Name: "model"})
-			require.NoError(t, err)
-			require.True(t, ready.Ready)
-			about, err := c.ServerMetadata(t.Context(), &oip.ServerMetadataRequest{})
-			require.NoError(t, err)
-			require.Equal(t, serverName, about.Name)
-			model, err := c.ModelMetadata(t.Context(), &oip.ModelMetadataRequest{Name: "model"})
-			require.NoError(t, err)
-			require.Equal(t, "echo", model.Platform)
-
-			var header metadata.MD
-			got, err := c.ModelInfer(t.Context(), inferOf("a", "b"), grpc.Header(&header))
-			require.NoError(t, err)
-			require.Equal(t, "7", got.Id)
-			require.Equal(t, [][]byte{[]byte("a"), []byte("b")}, got.Outputs[0].Contents.BytesContents)
-			require.NotEmpty(t, header.Get(startedHeader))
-
-			for name, err := range map[codes.Code]error{
-				codes.NotFound:        second(c.ModelInfer(t.Context(), &oip.ModelInferRequest{ModelName: "other"})),
-				codes.InvalidArgument: second(c.ModelInfer(t.Context(), &oip.ModelInferRequest{ModelName: "model"})),
-			} {
-				require.Equal(t, name, status.Code(err))
-			}
-			_, err = c.ModelInfer(metadata.AppendToOutgoingContext(t.Context(), "x-delay", "soon"), inferOf("a"))
-			require.Equal(t, codes.InvalidArgument, status.Code(err))
-			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "x-delay", "1h"), 50*time.Millisecond)
-			defer cancel()
-			_, err = c.ModelInfer(ctx, inferOf("a"))
-			require.Equal(t, codes.DeadlineExceeded, status.Code(err))
-		})
-	}
-	require.NoError(t, r.stop())
-}
-
-func second[T any](_ T, err error) error { return err }
-
-func TestAGRPCStreamAnswersEachMessageAndIsOneExecution(t *testing.T) {
-	r := start(t)
-	for _, addr := range []string{strings.TrimPrefix(r.url, "http://"), r.grpc} {
-		r.count.reset()
-		stream, err := r.rpc(t, addr).ModelStreamInfer(t.Context())
-		require.NoError(t, err)
-		for _, v := range []string{"a", "b", "c"} {
-			require.NoError(t, stream.Send(inferOf(v)))
-			got, err := stream.Recv()
-			require.NoError(t, err)
-			require.Equal(t, v, string(got.Outputs[0].Contents.BytesContents[0]))
-		}
-		require.NoError(t, stream.CloseSend())
-		_, err = stream.Recv()
-		require.ErrorIs(t, err, io.EOF)
-		require.Eventually(t, func() bool { return r.count.snapshot().Completed == 1 }, 10*time.Second, time.Millisecond)
-		require.EqualValues(t, 1, r.count.snapshot().Executed)
-	}
-}
-
 func TestRequestsInFlightAreFinishedAtTheEnd(t *testing.T) {
 	for _, h2c := range []bool{false, true} {
 		r := start(t)
@@ -402,78 +327,4 @@ func TestTheServerEndsWithAnErrorOnDemand(t *testing.T) {
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Equal(t, 0, run(stopped, []string{"--startup-delay=1h"}, none, &stderr), "told to stop while starting")
-}
-
-func TestFilesAreServedWithRangesAndStrongTags(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "iris"), 0o755))
-	file := filepath.Join(dir, "iris", "model.joblib")
-	require.NoError(t, os.WriteFile(file, []byte("0123456789"), 0o644))
-	outside := filepath.Join(t.TempDir(), "secret")
-	require.NoError(t, os.WriteFile(outside, []byte("s"), 0o644))
-	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "link")))
-	require.NoError(t, os.Chtimes(file, time.Unix(0, 0), time.Unix(0, 0)))
-	r := start(t, "--serve-files="+dir)
-	get := func(path string, header ...string) (*http.Response, string) {
-		t.Helper()
-		req, err := http.NewRequest("GET", r.url+path, nil)
-		require.NoError(t, err)
-		for i := 0; i+1 < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		resp, err := client(t, false).Do(req)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		return resp, string(body)
-	}
-	resp, body := get("/iris/model.joblib")
-	require.Equal(t, "0123456789", body)
-	require.Equal(t, "application/octet-stream", resp.Header.Get("Content-Type"))
-	tag := resp.Header.Get("ETag")
-	require.Regexp(t, `^"[0-9a-f]{32}"$`, tag)
-
-	resp, body = get("/iris/model.joblib", "Range", "bytes=4-", "If-Range", tag)
-	require.Equal(t, http.StatusPartialContent, resp.StatusCode)
-	require.Equal(t, "456789", body)
-	require.Equal(t, "bytes 4-9/10", resp.Header.Get("Content-Range"))
-
-	resp, body = get("/iris/model.joblib", "Range", "bytes=4-", "If-Range", `"another"`)
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Equal(t, "0123456789", body)
-
-	for _, path := range []string{"/iris/", "/iris", "/missing", "/link", "/%2e%2e/etc/passwd"} {
-		resp, _ = get(path)
-		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
-	}
-	require.NoError(t, os.WriteFile(file, []byte("9876543210!"), 0o644))
-	resp, _ = get("/iris/model.joblib")
-	require.NotEqual(t, tag, resp.Header.Get("ETag"))
-	require.Zero(t, r.count.snapshot().Executed)
-}
-
-func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
-	env := map[string]string{"TESTSERVER_MODEL_NAME": "iris", "TESTSERVER_DELAY": "2s", "TESTSERVER_CRASH": "true"}
-	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	got, err := parseSettings([]string{"--delay=3s", "--fail-every=2"}, lookup, io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, Settings{Addr: ":8080", ModelName: "iris", Delay: 3 * time.Second, Crash: true, FailEvery: 2, FailStatus: 500, Grace: 30 * time.Second}, got)
-
-	env["TESTSERVER_DELAY"] = "soon"
-	_, err = parseSettings(nil, lookup, io.Discard)
-	require.ErrorContains(t, err, "TESTSERVER_DELAY")
-	for name, args := range map[string][]string{
-		"a negative delay": {"--delay=-1s"},
-		"a negative count": {"--fail-every=-1"},
-		"an OK failure":    {"--fail-status=200"},
-		"no model name":    {"--model-name="},
-		"a missing folder": {"--serve-files=/does/not/exist"},
-		"a stray argument": {"serve"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := parseSettings(args, func(string) (string, bool) { return "", false }, io.Discard)
-			require.Error(t, err)
-		})
-	}
 }

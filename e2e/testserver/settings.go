@@ -35,6 +35,9 @@ type Settings struct {
 	Crash bool
 	// ServeFiles is a folder whose files are served.
 	ServeFiles string
+	// Relay opens connections for HTTP CONNECT requests, so that a test outside a
+	// cluster reaches the network inside it.
+	Relay bool
 	// Grace is how long requests in flight may take after SIGTERM.
 	Grace time.Duration
 }
@@ -56,6 +59,7 @@ func parseSettings(args []string, lookup func(string) (string, bool), stderr io.
 	f.Int64Var(&s.ExitAfterRequests, "exit-after-requests", 0, "execution in the middle of which the process exits with 1; 0 for never")
 	f.BoolVar(&s.Crash, "crash", false, "exit with 1 after the startup delay")
 	f.StringVar(&s.ServeFiles, "serve-files", "", "folder whose files are served")
+	f.BoolVar(&s.Relay, "relay", false, "open connections for HTTP CONNECT requests")
 	f.DurationVar(&s.Grace, "grace", 30*time.Second, "time that requests in flight may take after SIGTERM")
 	if err := fromEnv(f, lookup); err != nil {
 		return Settings{}, err

@@ -42,6 +42,7 @@ const startTimeout = 2 * time.Minute
 var shared struct {
 	sync.Mutex
 	server *server
+	failed error // of the first start: trying again for each test would only take longer
 	users  int
 	kept   bool
 }
@@ -76,14 +77,13 @@ func Start(t testing.TB) *rest.Config {
 
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server == nil {
+	if shared.server == nil && shared.failed == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
-		s, err := startServer(ctx, binaries)
-		if err != nil {
-			t.Fatalf("starting the API server: %v", err)
-		}
-		shared.server = s
+		shared.server, shared.failed = startServer(ctx, binaries)
+	}
+	if shared.failed != nil {
+		t.Fatalf("starting the API server: %v", shared.failed)
 	}
 	shared.users++
 	t.Cleanup(release)

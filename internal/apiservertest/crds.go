@@ -62,10 +62,12 @@ func waitEstablished(ctx context.Context, client dynamic.Interface, name string)
 		if err != nil {
 			return false, err
 		}
-		list, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
+		// A CRD that the server has not looked at yet has null in place of a list.
+		found, _, err := unstructured.NestedFieldNoCopy(crd.Object, "status", "conditions")
 		if err != nil {
 			return false, err
 		}
+		list, _ := found.([]any)
 		conditions = fmt.Sprint(list)
 		return isTrue(list, "Established"), nil
 	})

@@ -26,12 +26,14 @@ type process struct {
 
 // startProcess starts a child that dies with this process, also when that is
 // killed: a test binary that runs into its time limit cleans nothing up.
-func startProcess(path, log string, args []string) (*process, error) {
+func startProcess(ctx context.Context, path, log string, args []string) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)
 	}
-	p := &process{name: filepath.Base(path), log: log, cmd: exec.Command(path, args...), ended: make(chan struct{})}
+	// The context bounds the start, and the child is to outlive it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, args...)
+	p := &process{name: filepath.Base(path), log: log, cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = dieWithParent()
 

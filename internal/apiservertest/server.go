@@ -44,18 +44,18 @@ func (s *server) start(ctx context.Context, b binaries) error {
 	if err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return fmt.Errorf("finding free ports: %w", err)
 	}
 	etcdURL := "http://" + loopback(ports[0])
-	if s.etcd, err = startProcess(b.etcd, filepath.Join(s.dir, "etcd.log"), etcdArgs(s.dir, etcdURL, "http://"+loopback(ports[1]))); err != nil {
+	if s.etcd, err = startProcess(ctx, b.etcd, filepath.Join(s.dir, "etcd.log"), etcdArgs(s.dir, etcdURL, "http://"+loopback(ports[1]))); err != nil {
 		return err
 	}
 	if err := s.etcd.waitFor(ctx, func(ctx context.Context) bool { return answers(ctx, http.DefaultClient, etcdURL+"/health") }); err != nil {
 		return err
 	}
-	if s.apiserver, err = startProcess(b.apiserver, filepath.Join(s.dir, "kube-apiserver.log"), apiserverArgs(files, etcdURL, ports[2])); err != nil {
+	if s.apiserver, err = startProcess(ctx, b.apiserver, filepath.Join(s.dir, "kube-apiserver.log"), apiserverArgs(files, etcdURL, ports[2])); err != nil {
 		return err
 	}
 	s.config = &rest.Config{
@@ -131,10 +131,11 @@ func apiserverArgs(f files, etcdURL string, port int) []string {
 }
 
 // freePorts returns ports that were free a moment ago, all different.
-func freePorts(n int) ([]int, error) {
+func freePorts(ctx context.Context, n int) ([]int, error) {
+	var listen net.ListenConfig
 	var ports []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

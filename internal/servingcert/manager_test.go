@@ -131,31 +131,34 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 func TestReplicaThatLosesTheRaceToRenewTakesTheWinnersCertificate(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
 	client, b := fake.NewClientset(), &board{}
-	winner := manager(t, client, &board{}, func(o *Options) { o.Clock = clock })
 	loser := manager(t, client, b, func(o *Options) { o.Clock = clock })
 	_, err := loser.Sync(t.Context())
 	require.NoError(t, err)
 	clock.SetTime(start.Add(60 * day))
 
+	secret, err := client.CoreV1().Secrets("rawserve-system").Get(t.Context(), "metrics-adapter-cert", metav1.GetOptions{})
+	require.NoError(t, err)
+	before, err := parse(secret.Data)
+	require.NoError(t, err)
+	winners := made(t, before, stage, clock.Now())
 	raced := false
-	client.PrependReactor("update", "secrets", func(ktesting.Action) (bool, runtime.Object, error) {
+	client.PrependReactor("update", "secrets", func(a ktesting.Action) (bool, runtime.Object, error) {
 		if raced {
 			return false, nil, nil
 		}
-		raced = true
-		_, err := winner.Sync(context.Background())
-		require.NoError(t, err)
+		raced = true // the winner's update arrives just before
+		secret := secret.DeepCopy()
+		secret.Data = winners.data(clock.Now())
+		require.NoError(t, client.Tracker().Update(a.GetResource(), secret, "rawserve-system"))
 		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, "metrics-adapter-cert", errors.New("raced"))
 	})
 	_, err = loser.Sync(t.Context())
 	require.NoError(t, err)
 	require.True(t, raced)
-	secret, err := client.CoreV1().Secrets("rawserve-system").Get(t.Context(), "metrics-adapter-cert", metav1.GetOptions{})
+	kept, err := client.CoreV1().Secrets("rawserve-system").Get(t.Context(), "metrics-adapter-cert", metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Equal(t, secret.Data[keyCA], b.read())
-	kept, err := parse(secret.Data)
-	require.NoError(t, err)
-	require.Len(t, kept.cas, 2, "one renewal, not two")
+	require.Equal(t, winners.data(clock.Now()), kept.Data, "one renewal, not two")
+	require.Equal(t, kept.Data[keyCA], b.read())
 }
 
 func TestFailureToPublishIsReportedAndTheCertificateServed(t *testing.T) {
@@ -169,7 +172,7 @@ func TestFailureToPublishIsReportedAndTheCertificateServed(t *testing.T) {
 func TestRunFollowsTheSecretAndRenewsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, b := fake.NewClientset(), &board{}
-		m := manager(t, client, b, nil)
+		m := manager(t, client, b, func(o *Options) { o.Validity, o.RenewBefore, o.Overlap = 9*time.Hour, 3*time.Hour, 30*time.Minute })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Run(ctx) }()
@@ -184,8 +187,9 @@ func TestRunFollowsTheSecretAndRenewsInTime(t *testing.T) {
 		require.NotEqual(t, first, second)
 
 		// Somebody else renews it: taken over at once.
-		other := made(t, bundle{}, replace, time.Now())
-		_, err := client.CoreV1().Secrets("rawserve-system").Update(ctx, &corev1.Secret{
+		other, err := m.policy.apply(bundle{}, replace, time.Now())
+		require.NoError(t, err)
+		_, err = client.CoreV1().Secrets("rawserve-system").Update(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "rawserve-system", Name: "metrics-adapter-cert"}, Data: other.data(time.Now()),
 		}, metav1.UpdateOptions{})
 		require.NoError(t, err)
@@ -201,7 +205,7 @@ func TestRunFollowsTheSecretAndRenewsInTime(t *testing.T) {
 		b.mu.Lock()
 		b.err = nil
 		b.mu.Unlock()
-		time.Sleep(60*day + 2*time.Hour)
+		time.Sleep(7 * time.Hour)
 		synctest.Wait()
 		fourth, _ := m.PEM()
 		require.NotEqual(t, third, fourth)

@@ -46,6 +46,8 @@ func ValidateRuntimeUpdate(old, spec *ServingRuntimeSpec, path *field.Path) fiel
 }
 
 // NamedRuntime is a runtime of the same scope.
+//
+// +kubebuilder:object:generate=false
 type NamedRuntime struct {
 	// Name of the runtime.
 	Name string

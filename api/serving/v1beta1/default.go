@@ -6,6 +6,8 @@ import (
 )
 
 // DefaultsConfig is what an operator may configure of the defaults.
+//
+// +kubebuilder:object:generate=false
 type DefaultsConfig struct {
 	// DeploymentMode is written into the annotation where an InferenceService has
 	// none. Only Standard and ModelMesh are written, as in KServe.

@@ -30,6 +30,8 @@ var frameworks = []framework{
 }
 
 // namedModel is a model given by a shorthand or by the field model.
+//
+// +kubebuilder:object:generate=false
 type namedModel struct {
 	// name is the JSON name of the field.
 	name string

@@ -12,7 +12,6 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
 )
@@ -65,7 +64,7 @@ func Open(ctx context.Context, o Options) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.loadImages(ctx, o.Models); err != nil {
+	if err := e.loadImages(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := e.install(ctx); err != nil {
@@ -80,9 +79,9 @@ func Open(ctx context.Context, o Options) (*Env, error) {
 }
 
 func connect(target *Target, root string, progress io.Writer) (*Env, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", target.Kubeconfig)
+	config, err := target.RESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reading kubeconfig %s: %w", target.Kubeconfig, err)
+		return nil, err
 	}
 	// Tests read much at once; the server has its own limits.
 	config.QPS, config.Burst = 200, 400

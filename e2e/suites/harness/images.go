@@ -70,7 +70,7 @@ func compile(ctx context.Context, root, pkg, file string) error {
 }
 
 // loadImages builds what the cluster is to run and hands it to every node.
-func (e *Env) loadImages(ctx context.Context, models bool) error {
+func (e *Env) loadImages(ctx context.Context, o Options) error {
 	if !e.Target.CanLoadImages() {
 		e.Say("using images %s and %s as the cluster finds them", SystemImage, TestServerImage)
 		return nil
@@ -85,9 +85,9 @@ func (e *Env) loadImages(ctx context.Context, models bool) error {
 	if err != nil {
 		return err
 	}
-	if models {
+	if o.Models {
 		e.Say("packing the model server and training the model (cached by its requirements)")
-		more, err := modelImages(ctx, e.root, dir, e.progress)
+		more, err := modelImages(ctx, e.root, dir, o.InstallDeps, e.progress)
 		if err != nil {
 			return err
 		}

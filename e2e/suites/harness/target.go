@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -15,87 +17,86 @@ import (
 )
 
 // needs is what a cluster that is not ours must offer.
-const needs = `the cluster of your kubeconfig is used; it needs
-  - Kubernetes 1.32 or later, and cluster-admin for you
-  - the images ` + SystemImage + `, ` + TestServerImage + ` (make images) and ` + ModelStoreImage + ` on its nodes or in a registry they pull from
-  - no other owner of the API group custom.metrics.k8s.io`
+const needs = `The cluster of your kubeconfig is used. It needs
+  - Kubernetes 1.32 or later, and cluster-admin for you;
+  - the images ` + SystemImage + ` and ` + TestServerImage + ` (make images) and ` + ModelStoreImage + `
+    (make model-images) on its nodes, or in a registry that they pull from under these names;
+  - no other owner of the API group custom.metrics.k8s.io.`
 
 // Target is a cluster and the ways into it.
 type Target struct {
-	// Kubeconfig is a file with an administrator's credentials.
-	Kubeconfig string
+	cluster.Target
 	// Kubectl is the program.
 	Kubectl string
 
-	local *cluster.Cluster
 	relay *relay
 }
 
-// Foreign tells whether the user named a cluster to use instead of a local one.
-func Foreign(contextName string) bool { return contextName != "" || os.Getenv("KUBECONFIG") != "" }
+// Foreign tells whether the user named a cluster that is none of this machine's.
+func Foreign(contextName string) bool {
+	kubeconfig := os.Getenv("KUBECONFIG")
+	if contextName != "" || kubeconfig == "" {
+		return contextName != ""
+	}
+	names, _ := cluster.Names()
+	return !slices.ContainsFunc(names, func(name string) bool {
+		c, err := cluster.Find(name)
+		return err == nil && c.Kubeconfig() == kubeconfig
+	})
+}
 
 // openTarget starts the local cluster, or takes the one that the user named.
 func openTarget(ctx context.Context, o Options) (*Target, error) {
-	if Foreign(o.Context) {
-		fmt.Fprintln(o.Progress, needs)
-		return foreignTarget(o.Context)
-	}
-	c, err := cluster.Up(ctx, cluster.Options{Name: o.Name, InstallDeps: o.InstallDeps, WaitMetrics: true, Progress: o.Progress})
+	found, err := cluster.Use(ctx, cluster.UseOptions{
+		Context: o.Context,
+		Local:   cluster.Options{Name: o.Name, InstallDeps: o.InstallDeps, WaitMetrics: true, Progress: o.Progress},
+	})
 	if err != nil {
 		return nil, err
 	}
-	kubectl, err := c.Binary("kubectl")
-	if err != nil {
-		return nil, err
+	t := &Target{Target: found}
+	if t.Local != nil {
+		t.Kubectl, err = t.Local.Binary("kubectl")
+		return t, err
 	}
-	return &Target{Kubeconfig: c.Kubeconfig(), Kubectl: kubectl, local: c}, nil
+	fmt.Fprintln(o.Progress, needs)
+	return t, t.settle()
 }
 
-// foreignTarget writes the chosen context into a kubeconfig of its own, so that
-// kubectl and the clients mean the same cluster whatever is switched meanwhile.
-func foreignTarget(contextName string) (*Target, error) {
-	kubectl, err := exec.LookPath("kubectl")
-	if err != nil {
-		return nil, errors.New("kubectl is not on PATH; it is needed to use the cluster of a kubeconfig")
+// settle writes the chosen context into a kubeconfig of its own, so that kubectl
+// and the clients mean the same cluster whatever is switched meanwhile.
+func (t *Target) settle() error {
+	var err error
+	if t.Kubectl, err = exec.LookPath("kubectl"); err != nil {
+		return errors.New("kubectl is not on PATH; it is needed to use the cluster of a kubeconfig")
 	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	raw, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName}).RawConfig()
+	raw, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: t.Context}).RawConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	if contextName != "" {
-		raw.CurrentContext = contextName
+	if t.Context != "" {
+		raw.CurrentContext = t.Context
 	}
-	if err := clientcmd.ConfirmUsable(raw, ""); err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	file, err := os.CreateTemp("", "rawserve-kubeconfig-")
+	dir, err := os.MkdirTemp("", "rawserve-kubeconfig-")
 	if err != nil {
-		return nil, fmt.Errorf("writing a kubeconfig: %w", err)
+		return fmt.Errorf("writing a kubeconfig: %w", err)
 	}
-	if err := errors.Join(file.Close(), clientcmd.WriteToFile(raw, file.Name())); err != nil {
-		return nil, fmt.Errorf("writing a kubeconfig: %w", err)
+	t.Kubeconfig = filepath.Join(dir, "config")
+	if err := clientcmd.WriteToFile(raw, t.Kubeconfig); err != nil {
+		return fmt.Errorf("writing a kubeconfig: %w", err)
 	}
-	return &Target{Kubeconfig: file.Name(), Kubectl: kubectl}, nil
+	return nil
 }
 
 // CanLoadImages tells whether images can be put on the nodes from here.
-func (t *Target) CanLoadImages() bool { return t.local != nil }
-
-// LoadImage puts the images of an archive on every node.
-func (t *Target) LoadImage(ctx context.Context, archive string) error {
-	if t.local == nil {
-		return errors.New("images cannot be loaded into a cluster that is not local")
-	}
-	_, err := t.local.LoadImage(ctx, archive)
-	return err
-}
+func (t *Target) CanLoadImages() bool { return t.Local != nil }
 
 // DialContext opens a connection inside the cluster's network, by address or
 // by a Service's DNS name.
 func (t *Target) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if t.local != nil {
-		return t.local.DialContext(ctx, network, address)
+	if t.Local != nil {
+		return t.Local.DialContext(ctx, network, address)
 	}
 	return t.relay.dial(ctx, address)
 }

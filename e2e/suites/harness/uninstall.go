@@ -12,7 +12,7 @@ func Uninstall(ctx context.Context, contextName string, progress io.Writer, name
 	if err != nil {
 		return err
 	}
-	target, err := foreignTarget(contextName)
+	target, err := openTarget(ctx, Options{Context: contextName, Progress: progress})
 	if err != nil {
 		return err
 	}

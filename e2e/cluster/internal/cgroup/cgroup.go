@@ -213,6 +213,29 @@ func readPIDs(file string, into map[int]bool) error {
 	return nil
 }
 
+// Thaw lets frozen processes of the group and below run on: runc freezes a
+// container for a moment to kill it, and in version 1 a frozen process does not
+// even die. Where there is nothing to thaw, nothing happens.
+func (g Group) Thaw() {
+	for _, dir := range g.folders() {
+		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				thaw(filepath.Join(path, "freezer.state"), "THAWED")
+				thaw(filepath.Join(path, "cgroup.freeze"), "0")
+			}
+			return nil
+		})
+	}
+}
+
+func thaw(file, value string) {
+	// Only where the file exists: a group has no others.
+	if f, err := os.OpenFile(file, os.O_WRONLY, 0); err == nil {
+		_, _ = f.WriteString(value)
+		_ = f.Close()
+	}
+}
+
 // Exists says whether any hierarchy has the group.
 func (g Group) Exists() bool {
 	for _, dir := range g.folders() {

@@ -42,6 +42,8 @@ type Process struct {
 	Netns, Mntns string
 	Cgroup       string
 	Log          string
+	// Config is the file it reads when it starts. Empty if arguments say it all.
+	Config string
 	// Health is where it says that it works: an address in Netns, or a socket.
 	Health Health
 }

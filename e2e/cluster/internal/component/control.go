@@ -3,6 +3,7 @@ package component
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/rawserve/rawserve/e2e/cluster/internal/pki"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
@@ -14,10 +15,19 @@ func kubeconfigFile(c plan.Cluster, client string) string {
 	return filepath.Join(c.ConfigDir(), client+".kubeconfig")
 }
 
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is what every process gets, with folders searched for programs
+// before those of the system.
+func environment(folders ...string) []string {
+	return []string{"HOME=/root", "PATH=" + strings.Join(append(folders, systemPath), ":")}
+}
+
 func controlProcess(c plan.Cluster, m Machine, extra Extra, name string, args ...string) Process {
 	return Process{
 		Component: name,
 		Args:      append(append([]string{m.Binaries[name]}, args...), extra[name]...),
+		Env:       environment(),
 		Netns:     c.First().NetnsPath(),
 		Cgroup:    c.ControlCgroup(),
 		Log:       filepath.Join(c.LogDir(), name+".log"),

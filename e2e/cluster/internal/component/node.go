@@ -11,6 +11,7 @@ func nodeProcess(n plan.Node, m Machine, extra Extra, name string, args ...strin
 		Component: name,
 		Node:      n.Name(),
 		Args:      append(append([]string{m.Binaries[name]}, args...), extra[name]...),
+		Env:       environment(),
 		Netns:     n.NetnsPath(),
 		Mntns:     n.MntnsPath(),
 		Cgroup:    n.SystemCgroup(),
@@ -23,7 +24,8 @@ func nodeFile(n plan.Node, name string) string { return filepath.Join(n.Dir(), n
 func containerd(n plan.Node, m Machine, extra Extra) Process {
 	p := nodeProcess(n, m, extra, Containerd, "--config", nodeFile(n, "containerd.toml"))
 	// The shim is looked for on the path, where another containerd's may be.
-	p.Env = []string{"PATH=" + filepath.Dir(m.Binaries["containerd-shim-runc-v2"]) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	p.Env = environment(filepath.Dir(m.Binaries["containerd-shim-runc-v2"]))
+	p.Config = nodeFile(n, "containerd.toml")
 	p.Health.Socket = n.Socket()
 	return p
 }
@@ -35,12 +37,14 @@ func kubelet(n plan.Node, m Machine, extra Extra) Process {
 		"--hostname-override="+n.Name(),
 		"--node-ip="+n.Address(),
 	)
+	p.Config = nodeFile(n, "kubelet.yaml")
 	p.Health.URL = "http://127.0.0.1:10248/healthz"
 	return p
 }
 
 func proxy(n plan.Node, m Machine, extra Extra) Process {
 	p := nodeProcess(n, m, extra, Proxy, "--config="+nodeFile(n, "kube-proxy.yaml"))
+	p.Config = nodeFile(n, "kube-proxy.yaml")
 	p.Health.URL = "http://127.0.0.1:10256/healthz"
 	return p
 }

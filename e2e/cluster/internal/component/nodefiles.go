@@ -139,7 +139,6 @@ oomScoreAdj: 0
 serializeImagePulls: false
 # The disk and memory are the whole machine's: what else runs on it must not
 # evict the cluster's pods or delete their images.
-localStorageCapacityIsolation: false
 evictionHard: {memory.available: "0%", nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%", imagefs.inodesFree: "0%"}
 imageGCHighThresholdPercent: 100
 imageMinimumGCAge: 24h

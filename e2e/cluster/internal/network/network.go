@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -49,10 +48,14 @@ func Ensure(ctx context.Context, c plan.Cluster) error {
 // a time of the kernel's choosing; the host's end is deleted explicitly so that
 // it is gone on return.
 func Remove(ctx context.Context, c plan.Cluster) error {
-	if _, err := net.InterfaceByName(c.HostInterface()); err == nil {
-		if err := run(ctx, "ip", "link", "delete", c.HostInterface()); err != nil {
-			return err
+	err := onHost(func() error {
+		if !exists(c.HostInterface()) {
+			return nil
 		}
+		return run(ctx, "ip", "link", "delete", c.HostInterface())
+	})
+	if err != nil {
+		return err
 	}
 	for _, node := range c.AllNodes() {
 		if err := netns.Remove(node.NetnsPath()); err != nil {
@@ -68,21 +71,6 @@ func Unplug(ctx context.Context, node plan.Node) error {
 	return inside(node.Cluster.First(), func() error {
 		return run(ctx, "ip", "link", "set", node.UplinkInterface(), "down")
 	})
-}
-
-// Prefixes lists the networks of the host's interfaces.
-func Prefixes() ([]netip.Prefix, error) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("reading addresses of the host: %w", err)
-	}
-	var prefixes []netip.Prefix
-	for _, address := range addresses {
-		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
-			prefixes = append(prefixes, prefix.Masked())
-		}
-	}
-	return prefixes, nil
 }
 
 func ensureNode(ctx context.Context, node plan.Node) error {
@@ -138,26 +126,47 @@ func ensureBridge(ctx context.Context, node plan.Node) error {
 
 func ensureHostLink(ctx context.Context, c plan.Cluster) error {
 	link, host := plan.LinkOf(c.Link), c.HostInterface()
-	if !exists(host) {
-		if err := run(ctx, "ip", "link", "add", host, "type", "veth", "peer", "name", hostPeer, "netns", c.First().Netns()); err != nil {
-			return err
+	err := onHost(func() error {
+		if !exists(host) {
+			if err := run(ctx, "ip", "link", "add", host, "type", "veth", "peer", "name", hostPeer, "netns", c.First().Netns()); err != nil {
+				return err
+			}
 		}
-	}
-	err := runAll(ctx,
-		[]string{"ip", "link", "set", host, "alias", "rawserve cluster " + c.Name},
-		[]string{"ip", "address", "replace", link.Host + "/30", "dev", host},
-		[]string{"ip", "link", "set", host, "up"},
-	)
+		return runAll(ctx,
+			[]string{"ip", "link", "set", host, "alias", "rawserve cluster " + c.Name},
+			[]string{"ip", "address", "replace", link.Host + "/30", "dev", host},
+			[]string{"ip", "link", "set", host, "up"},
+		)
+	})
 	if err != nil {
 		return err
 	}
 	return inside(c.First(), func() error {
-		return runAll(ctx,
+		err := runAll(ctx,
 			[]string{"ip", "address", "replace", link.Inside + "/30", "dev", hostPeer},
 			[]string{"ip", "link", "set", hostPeer, "up"},
 		)
+		if err != nil {
+			return err
+		}
+		return runWith(ctx, barrier, "nft", "-f", "-")
 	})
 }
+
+// barrier keeps pods from the host and the host from pods: the host would send
+// its answers to pod addresses out of the machine, by its default route. The
+// table is made before it is deleted, so that deleting always works.
+const barrier = `
+table inet rawserve
+delete table inet rawserve
+table inet rawserve {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		oifname "` + hostPeer + `" reject
+		iifname "` + hostPeer + `" drop
+	}
+}
+`
 
 // ensureCable joins a later node to the first, which routes between all.
 func ensureCable(ctx context.Context, node plan.Node) error {
@@ -211,7 +220,13 @@ func runAll(ctx context.Context, commands ...[]string) error {
 }
 
 func run(ctx context.Context, command ...string) error {
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+	return runWith(ctx, "", command...)
+}
+
+func runWith(ctx context.Context, stdin string, command ...string) error {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("running %q: %w: %s", strings.Join(command, " "), err, bytes.TrimSpace(out))
 	}

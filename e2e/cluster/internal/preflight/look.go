@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rawserve/rawserve/e2e/cluster/internal/network"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 )
 
@@ -110,7 +110,9 @@ func look(ctx context.Context, o Options) (Facts, Demand, error) {
 	_, err = os.Stat(o.Cluster.SpecFile())
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if isNew {
-		facts.Taken = foreign(o.Cluster)
+		if facts.Taken, err = foreign(o.Cluster); err != nil {
+			return Facts{}, Demand{}, err
+		}
 	}
 	return facts, Demand{Nodes: o.Cluster.Nodes, Builds: o.Builds, New: isNew}, nil
 }
@@ -210,17 +212,21 @@ func capable() bool {
 
 // foreign names what a new cluster would collide with. A namespace file of the
 // cluster's name is not the cluster's: those are removed with it.
-func foreign(c plan.Cluster) []string {
+func foreign(c plan.Cluster) ([]string, error) {
+	if hasState(c) {
+		return nil, nil
+	}
 	var taken []string
 	for _, n := range c.AllNodes() {
-		if _, err := os.Stat(n.NetnsPath()); err == nil && !hasState(c) {
+		if _, err := os.Stat(n.NetnsPath()); err == nil {
 			taken = append(taken, "network namespace "+n.NetnsPath())
 		}
 	}
-	if _, err := net.InterfaceByName(c.HostInterface()); err == nil && !hasState(c) {
+	found, err := network.HasInterface(c.HostInterface())
+	if found {
 		taken = append(taken, "network interface "+c.HostInterface())
 	}
-	return taken
+	return taken, err
 }
 
 // hasState says whether a folder of the cluster is left: then what bears its

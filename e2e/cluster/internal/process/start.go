@@ -16,7 +16,9 @@ import (
 // Daemon describes a process that outlives its starter.
 type Daemon struct {
 	Args []string
-	Env  []string
+	// Env is all of its environment. Nothing is taken from its starter, whose
+	// proxies and settings are not the cluster's.
+	Env []string
 	// Log is the file that gets its output, appended.
 	Log string
 	// Netns and Mntns are the files of the namespaces it lives in. An empty
@@ -51,7 +53,10 @@ func Start(d Daemon) error {
 	args := append([]string{"-c", launcher, "sh"}, d.Groups...)
 	args = append(append(args, "--"), d.Args...)
 	cmd := exec.Command("/bin/sh", args...)
-	cmd.Env = append(os.Environ(), d.Env...)
+	cmd.Env = d.Env
+	if len(cmd.Env) == 0 {
+		return fmt.Errorf("starting %s: it has no environment, not even a path", filepath.Base(d.Args[0]))
+	}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

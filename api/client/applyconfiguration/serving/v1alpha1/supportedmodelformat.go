@@ -7,7 +7,7 @@ package v1alpha1
 //
 // SupportedModelFormat is one format that a runtime serves.
 type SupportedModelFormatApplyConfiguration struct {
-	// Name of the format.
+	// Name of the format, at most 63 characters.
 	Name *string `json:"name,omitempty"`
 	// Version of the format, compared as a string. Default: none.
 	Version *string `json:"version,omitempty"`

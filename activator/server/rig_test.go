@@ -1,0 +1,259 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+)
+
+// fakeScales is one Deployment's scale.
+type fakeScales struct {
+	mu        sync.Mutex
+	replicas  int32
+	version   int
+	conflicts int   // how many writes are refused
+	fail      error // what every read fails with
+	writes    []int32
+	raised    chan struct{} // one value for each write
+}
+
+func newFakeScales(replicas int32) *fakeScales {
+	return &fakeScales{replicas: replicas, raised: make(chan struct{}, 100)}
+}
+
+func (f *fakeScales) GetScale(_ context.Context, namespace, name string) (*autoscalingv1.Scale, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	return &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, ResourceVersion: strconv.Itoa(f.version)},
+		Spec:       autoscalingv1.ScaleSpec{Replicas: f.replicas},
+	}, nil
+}
+
+func (f *fakeScales) UpdateScale(_ context.Context, _, name string, scale *autoscalingv1.Scale) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conflicts > 0 {
+		f.conflicts--
+		f.version++
+	}
+	if scale.ResourceVersion != strconv.Itoa(f.version) {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "deployments"}, name, nil)
+	}
+	f.version++
+	f.replicas = scale.Spec.Replicas
+	f.writes = append(f.writes, f.replicas)
+	f.raised <- struct{}{}
+	return nil
+}
+
+func (f *fakeScales) written() []int32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]int32{}, f.writes...)
+}
+
+type noAcks struct{}
+
+func (noAcks) Acknowledge(context.Context, types.NamespacedName, types.UID, v1alpha1.ActivatorAck) error {
+	return nil
+}
+
+// rig is an activator on loopback with one route.
+type rig struct {
+	t      testing.TB
+	s      *Server
+	scales *fakeScales
+	port   int
+	route  *v1alpha1.InferenceRoute
+	stop   context.CancelFunc
+	ended  chan struct{}
+	serial int64
+}
+
+func newRig(t testing.TB, change func(*Config)) *rig {
+	config := Default()
+	config.BindAddress = "127.0.0.1"
+	config.Queue.SpoolDir = t.TempDir()
+	config.Shutdown.Delay = metav1.Duration{}
+	config.Shutdown.Timeout = metav1.Duration{Duration: 5 * time.Second}
+	if change != nil {
+		change(&config)
+	}
+	require.NoError(t, config.Validate())
+	scales := newFakeScales(0)
+	s, err := New(Options{
+		Config: config, Pod: types.NamespacedName{Namespace: "rawserve-system", Name: "activator-1"},
+		Scales: scales, Acks: noAcks{}, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	r := &rig{t: t, s: s, scales: scales, port: freePort(t), stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		_ = s.Serve(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-r.ended
+	})
+	return r
+}
+
+func freePort(t testing.TB) int {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// serve applies a route to the pods' port; change may alter it first.
+func (r *rig) serve(targetPort int, change func(*v1alpha1.InferenceRouteSpec)) map[types.NamespacedName]ack {
+	r.serial++
+	r.route = &v1alpha1.InferenceRoute{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "models", Name: "iris-predictor", UID: "u", Generation: r.serial},
+		Spec: v1alpha1.InferenceRouteSpec{
+			ServiceName: "iris-predictor",
+			Ports:       []v1alpha1.RoutePort{{ServicePort: 80, TargetPort: int32(targetPort), ListenPort: int32(r.port)}},
+			Targets: []v1alpha1.RouteTarget{{
+				Revision: "iris-predictor-00001", DeploymentName: "iris-predictor", Weight: 100,
+				PodSelector: map[string]string{"rawserve.dev/revision": "iris-predictor-00001"},
+			}},
+		},
+	}
+	if change != nil {
+		change(&r.route.Spec)
+	}
+	return r.s.applyRoutes([]*v1alpha1.InferenceRoute{r.route}, time.Now())
+}
+
+// podOf is a ready pod of the route's first target.
+func podOf(name, ip string, ready bool) *corev1.Pod {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "models", Name: name, UID: types.UID(name),
+			Labels: map[string]string{"rawserve.dev/revision": "iris-predictor-00001"},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: ip,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status}},
+		},
+	}
+}
+
+func (r *rig) ready(name, ip string) { r.s.podChanged(nil, podOf(name, ip, true)) }
+
+func (r *rig) url(path string) string { return "http://" + r.addr() + path }
+func (r *rig) addr() string           { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
+
+func (r *rig) stats() RouteStats {
+	all := r.s.Stats()
+	require.Len(r.t, all.Routes, 1)
+	return all.Routes[0]
+}
+
+// waiting waits until exactly n requests are held.
+func (r *rig) waiting(n int64) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return r.stats().Waiting == n }, 30*time.Second, time.Millisecond)
+}
+
+// backend serves handler on 127.0.0.1, for HTTP/1.1 and HTTP/2 without TLS.
+func backend(t testing.TB, handler http.HandlerFunc) int {
+	_, port := backendOn(t, "127.0.0.1:0", handler)
+	return port
+}
+
+func backendOn(t testing.TB, addr string, handler http.HandlerFunc) (*httptest.Server, int) {
+	ln, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	b := httptest.NewUnstartedServer(handler)
+	b.Listener.Close()
+	b.Listener = ln
+	b.Config.Protocols = new(http.Protocols)
+	b.Config.Protocols.SetHTTP1(true)
+	b.Config.Protocols.SetUnencryptedHTTP2(true)
+	b.Start()
+	t.Cleanup(b.Close)
+	return b, ln.Addr().(*net.TCPAddr).Port
+}
+
+// echo answers with the request's body. It reads it to the end first: Go's
+// HTTP/1.1 server drops what is unread once the response begins.
+func echo(w http.ResponseWriter, q *http.Request) {
+	body, _ := io.ReadAll(q.Body)
+	_, _ = w.Write(body)
+}
+
+// client is an HTTP/1.1 client, or one that speaks HTTP/2 from the first byte.
+func client(t testing.TB, h2 bool) *http.Client {
+	tr := &http.Transport{MaxIdleConnsPerHost: 1000, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP1(!h2)
+	tr.Protocols.SetUnencryptedHTTP2(h2)
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// reply is a whole response.
+type reply struct {
+	code   int
+	body   string
+	header http.Header
+	err    error
+}
+
+func fetch(c *http.Client, method, url, body string) reply {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return reply{err: err}
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, string(b), res.Header, err}
+}
+
+// send starts a request and returns where its response will be.
+func send(c *http.Client, method, url, body string) <-chan reply {
+	out := make(chan reply, 1)
+	go func() { out <- fetch(c, method, url, body) }()
+	return out
+}
+
+// raw opens a connection and writes a request on it.
+func raw(t testing.TB, addr, request string) (net.Conn, *bufio.Reader) {
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, request)
+	require.NoError(t, err)
+	return conn, bufio.NewReader(conn)
+}

@@ -1,0 +1,353 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+	"github.com/rawserve/rawserve/autoscaler"
+	"github.com/rawserve/rawserve/autoscaler/collect"
+)
+
+func TestMoreDemandIsWrittenWithinATickAndExplained(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.RouteName, s.Spec.MaxReplicas = "", 7 })
+	w.metrics.set(collect.Concurrency, 5)
+	w.run()
+	w.until("a first status", 1, func() bool { return w.scaler().Status.Reason == "Steady" })
+
+	w.metrics.set(collect.Concurrency, 500)
+	w.second()
+	require.EqualValues(t, 7, w.replicas())
+	w.until("a status", 0, func() bool { return w.scaler().Status.Reason == "MaxReplicas" })
+	status := w.scaler().Status
+	require.EqualValues(t, 7, *status.DesiredReplicas)
+	require.EqualValues(t, 1, status.ReadyReplicas)
+	require.Equal(t, v1alpha1.PathMode(""), status.Path)
+	require.Equal(t, "50 replicas wanted, and maxReplicas is 7; raise it to serve more at a time.", rule(status, "max").Message)
+	require.Equal(t, []string{"demand", "burst", "max"}, rules(status))
+	require.Equal(t, "concurrency", status.Signals[0].Name)
+	require.Equal(t, v1alpha1.SignalFresh, status.Signals[0].State)
+	require.Equal(t, "252500m", status.Signals[0].Stable.String())
+	require.Equal(t, "10", status.Signals[0].Target.String())
+	require.True(t, w.clock.Now().Equal(status.LastScaleTime.Time))
+	for _, condition := range []string{ConditionActive, ConditionAbleToScale, ConditionSignalsFresh} {
+		require.True(t, meta.IsStatusConditionTrue(status.Conditions, condition), condition)
+	}
+	require.EqualValues(t, 7, w.gauge("rawserve_scaler_desired_replicas"))
+	require.EqualValues(t, 1, w.gauge("rawserve_scaler_ready_replicas"))
+	require.Equal(t, []string{"Normal MaxReplicas Scaled from 1 to 7: 50 replicas wanted, and maxReplicas is 7; raise it to serve more at a time."}, w.told())
+}
+
+func rules(s v1alpha1.ScalerStatus) (names []string) {
+	for _, b := range s.Because {
+		names = append(names, b.Rule)
+	}
+	return names
+}
+
+func rule(s v1alpha1.ScalerStatus, name string) v1alpha1.RuleTrace {
+	for _, b := range s.Because {
+		if b.Rule == name {
+			return b
+		}
+	}
+	return v1alpha1.RuleTrace{}
+}
+
+func TestTheLastReplicaGoesAfterThePathAndComesBackBeforeIt(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.native(1)
+	w.route()
+	w.activator("activator-1", "10.2.0.1")
+	w.create(0, nil)
+	w.run()
+
+	w.until("activators are asked for", 10, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivator })
+	for range 5 {
+		w.second()
+	}
+	require.EqualValues(t, 1, w.replicas(), "no activator listens yet")
+	require.Nil(t, w.slice())
+	require.Equal(t, string(autoscaler.ReasonSwitchingPath), w.scaler().Status.Reason)
+	require.False(t, w.inferenceRoute().Status.Path.Confirmed)
+	require.Contains(t, w.inferenceRoute().Status.Path.Message, "not yet activator-1")
+
+	w.ack("activator-1")
+	w.until("the slice", 2, func() bool { return w.slice() != nil })
+	slice := w.slice()
+	require.Equal(t, discoveryv1.AddressTypeIPv4, slice.AddressType)
+	require.Equal(t, map[string]string{discoveryv1.LabelServiceName: "iris-predictor", discoveryv1.LabelManagedBy: "rawserve.dev"}, slice.Labels)
+	require.Equal(t, "Service", slice.OwnerReferences[0].Kind)
+	require.Equal(t, "iris-predictor", slice.OwnerReferences[0].Name)
+	require.Len(t, slice.Endpoints, 1)
+	require.Equal(t, []string{"10.2.0.1"}, slice.Endpoints[0].Addresses)
+	require.True(t, *slice.Endpoints[0].Conditions.Ready)
+	require.Equal(t, "node-1", *slice.Endpoints[0].NodeName)
+	require.EqualValues(t, 10007, *slice.Ports[0].Port)
+	require.Equal(t, "http", *slice.Ports[0].Name)
+	require.EqualValues(t, 1, w.replicas(), "the nodes have not had their time")
+
+	w.until("zero", 4, func() bool { return w.replicas() == 0 })
+	require.True(t, w.inferenceRoute().Status.Path.Confirmed)
+	w.ready(0)
+	w.native(0)
+	w.until("at rest", 2, func() bool { return w.scaler().Status.Reason == string(autoscaler.ReasonAtZero) })
+	require.EqualValues(t, 0, *w.scaler().Status.DesiredReplicas)
+	w.told()
+
+	// A request arrives and its activator starts a replica.
+	w.metrics.set(collect.Waiting, 1)
+	w.scaleTo(1)
+	w.until("the start is seen", 3, func() bool { return w.scaler().Status.Reason == string(autoscaler.ReasonStarting) })
+	require.Empty(t, w.told(), "the activator's write is no other writer's")
+	require.NotEmpty(t, w.scaler().Status.State, "a new leader knows since when it starts")
+	w.ready(1)
+	w.metrics.set(collect.Waiting, 0)
+	w.metrics.set(collect.Concurrency, 1)
+	w.until("direct is asked for", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathDirect })
+	for range 3 {
+		w.second()
+	}
+	require.NotNil(t, w.slice(), "the Service has no endpoint of its own yet")
+	w.native(1)
+	w.until("the slice is gone", 4, func() bool { return w.slice() == nil })
+	w.until("direct is confirmed", 2, func() bool {
+		p := w.inferenceRoute().Status.Path
+		return p.Mode == v1alpha1.PathDirect && p.Confirmed
+	})
+	require.EqualValues(t, 1, w.replicas())
+}
+
+func TestTheSliceFollowsTheActivators(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(0)
+	w.route()
+	w.activator("activator-1", "10.2.0.1")
+	w.create(0, func(s *v1alpha1.Scaler) { zero := int32(0); s.Spec.InitialReplicas = &zero })
+	w.run()
+	addresses := func() (all []string) {
+		if s := w.slice(); s != nil {
+			for _, e := range s.Endpoints {
+				all = append(all, e.Addresses...)
+			}
+		}
+		return all
+	}
+	w.until("activators are asked for", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivator })
+	w.ack("activator-1")
+	w.until("confirmed", 4, func() bool { return w.inferenceRoute().Status.Path.Confirmed })
+	require.Equal(t, []string{"10.2.0.1"}, addresses())
+
+	w.activator("activator-2", "10.2.0.2")
+	w.second()
+	require.Equal(t, []string{"10.2.0.1"}, addresses(), "it does not listen yet")
+	require.True(t, w.inferenceRoute().Status.Path.Confirmed)
+	w.ack("activator-2")
+	w.until("the second one", 2, func() bool { return len(addresses()) == 2 })
+	require.Equal(t, []string{"10.2.0.1", "10.2.0.2"}, addresses())
+
+	require.NoError(t, w.kube.CoreV1().Pods(w.system).Delete(w.ctx, "activator-1", metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+	w.until("the first one is gone", 2, func() bool { return len(addresses()) == 1 })
+	require.Equal(t, []string{"10.2.0.2"}, addresses())
+	w.until("and its word", 2, func() bool { return len(w.inferenceRoute().Status.Activators) == 1 })
+	require.Equal(t, "activator-2", w.inferenceRoute().Status.Activators[0].Name)
+	require.True(t, w.inferenceRoute().Status.Path.Confirmed)
+
+	require.NoError(t, w.rawserve.RawserveV1alpha1().InferenceRoutes(w.ns).Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
+	w.until("the slice of a route that is gone", 2, func() bool { return w.slice() == nil })
+}
+
+func TestAlwaysThroughTheActivatorsNarrowsTheSelector(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.native(1)
+	w.route()
+	w.activator("activator-1", "10.2.0.1")
+	always := int64(-1)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.TargetBurstCapacity = &always })
+	w.run()
+	w.until("activators only", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivatorOnly })
+	require.False(t, w.inferenceRoute().Status.Path.NarrowSelector)
+	w.ack("activator-1")
+	w.until("narrowed", 4, func() bool { return w.inferenceRoute().Status.Path.NarrowSelector })
+	require.True(t, w.inferenceRoute().Status.Path.Confirmed)
+	require.NotNil(t, w.slice())
+}
+
+func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.native(1)
+	w.route()
+	w.create(1, nil)
+	w.metrics.set(collect.Concurrency, 5)
+	w.run()
+	w.until("steady and direct", 10, func() bool {
+		return w.scaler().Status.Reason == "Steady" && w.inferenceRoute().Status.Path.Confirmed
+	})
+	for range 12 { // past the time after which changed values are written
+		w.second()
+	}
+	scaler, route := w.scaler().ResourceVersion, w.inferenceRoute().ResourceVersion
+	for range 25 {
+		w.second()
+	}
+	require.Equal(t, scaler, w.scaler().ResourceVersion)
+	require.Equal(t, route, w.inferenceRoute().ResourceVersion)
+
+	// Changed values alone are written now and then, not every second.
+	versions := map[string]bool{}
+	for n := range 30 {
+		w.metrics.set(collect.Concurrency, 5+float64(n)/100)
+		w.second()
+		versions[w.scaler().ResourceVersion] = true
+	}
+	require.LessOrEqual(t, len(versions), 5)
+	require.GreaterOrEqual(t, len(versions), 3)
+}
+
+func TestMissingDataKeepsTheReplicasAndSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(3)
+	w.ready(3)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.metrics.set(collect.Concurrency, 30)
+	w.run()
+	for range 8 {
+		w.second()
+	}
+	w.metrics.fail("the metrics adapter does not answer")
+	w.until("told", 2, func() bool { return w.scaler().Status.Reason == string(autoscaler.ReasonNoData) })
+	for range 20 {
+		w.second()
+	}
+	require.EqualValues(t, 3, w.replicas())
+	c := meta.FindStatusCondition(w.scaler().Status.Conditions, ConditionSignalsFresh)
+	require.Equal(t, metav1.ConditionFalse, c.Status)
+	require.Equal(t, "Absent", c.Reason)
+	require.Contains(t, c.Message, "concurrency: the metrics adapter does not answer")
+}
+
+func TestAMissingTargetIsACondition(t *testing.T) {
+	w := newWorld(t)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.run()
+	able := func() *metav1.Condition {
+		return meta.FindStatusCondition(w.scaler().Status.Conditions, ConditionAbleToScale)
+	}
+	w.until("told", 2, func() bool { return able() != nil })
+	require.Equal(t, metav1.ConditionFalse, able().Status)
+	require.Equal(t, "TargetNotFound", able().Reason)
+	require.Equal(t, "Deployment "+w.ns+"/iris-predictor does not exist; create it or correct spec.scaleTargetRef.", able().Message)
+	require.Equal(t, string(autoscaler.ReasonTargetUnknown), w.scaler().Status.Reason)
+	for range 3 {
+		w.second()
+	}
+	require.Len(t, w.told(), 1, "one event, not one each second")
+
+	w.deployment(1)
+	w.until("found", 3, func() bool { return able().Status == metav1.ConditionTrue })
+}
+
+func TestAPolicyThatMakesNoSenseIsRefusedInWords(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(4)
+	w.create(1, func(s *v1alpha1.Scaler) {
+		s.Spec.RouteName, s.Spec.StableWindow = "", &metav1.Duration{Duration: time.Second}
+	})
+	w.run()
+	w.until("told", 2, func() bool { return w.scaler().Status.Reason == "InvalidPolicy" })
+	require.Contains(t, w.scaler().Status.Message, `spec.stableWindow: Invalid value: "1s": must be between 6s and 1h`)
+	require.True(t, meta.IsStatusConditionFalse(w.scaler().Status.Conditions, ConditionAbleToScale))
+	require.EqualValues(t, 4, w.replicas())
+
+	patch := []byte(`{"spec":{"stableWindow":"6s","minReplicas":5}}`)
+	_, err := w.rawserve.RawserveV1alpha1().Scalers(w.ns).Patch(w.ctx, "iris-predictor", types.MergePatchType, patch, metav1.PatchOptions{})
+	require.NoError(t, err)
+	w.until("corrected", 2, func() bool { return w.replicas() == 5 })
+	w.until("told", 2, func() bool { return meta.IsStatusConditionTrue(w.scaler().Status.Conditions, ConditionAbleToScale) })
+}
+
+func TestAnotherWriterOfTheScaleIsReported(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(2)
+	w.ready(2)
+	w.create(2, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.metrics.set(collect.Concurrency, 35)
+	w.run()
+	w.until("our own write", 2, func() bool { return w.replicas() == 4 })
+	w.ready(4)
+	w.second()
+	require.Len(t, w.told(), 1, "our own write is nobody else's")
+
+	w.scaleTo(3)
+	w.until("undone", 3, func() bool { return w.replicas() == 4 })
+	events := w.told()
+	require.Contains(t, events[0], "Warning OtherWriter Replicas of Deployment "+w.ns+"/iris-predictor were changed from 4 to 3 by another writer.")
+	w.until("told", 2, func() bool {
+		return meta.FindStatusCondition(w.scaler().Status.Conditions, ConditionAbleToScale).Reason == "OtherWriter"
+	})
+}
+
+func TestANewLeaderGoesOnWhereTheOldOneStopped(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.create(0, func(s *v1alpha1.Scaler) { s.Spec.ProgressDeadline = &metav1.Duration{Duration: 30 * time.Second} })
+	w.route()
+	stop := w.run()
+	w.until("starting", 2, func() bool { return w.scaler().Status.Reason == string(autoscaler.ReasonStarting) })
+	for range 15 {
+		w.second()
+	}
+	stop()
+	w.clock.Step(10 * time.Second)
+	w.run()
+	seconds := w.until("given up", 10, func() bool { return w.replicas() == 0 })
+	require.LessOrEqual(t, seconds, 6, "of the 30 seconds 15 had passed under the first leader and 10 under none")
+	w.until("told", 2, func() bool { return w.scaler().Status.Reason == string(autoscaler.ReasonStartFailed) })
+}
+
+func TestOnlyTheObservedNumberIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(2)
+	w.route()
+	w.create(0, nil)
+	c := w.controller()
+	d, err := w.kube.AppsV1().Deployments(w.ns).Get(w.ctx, "iris-predictor", metav1.GetOptions{})
+	require.NoError(t, err)
+	stale := target{deployment: d, route: w.inferenceRoute()}
+	seen := autoscaler.Observation{Replicas: 2, Ready: 2}
+
+	w.ready(2) // moves the version, not the number
+	written, err := c.updateScale(w.ctx, w.scaler(), stale, seen, 3)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, written.Spec.Replicas, "only the status had moved on")
+
+	written, err = c.updateScale(w.ctx, w.scaler(), stale, seen, 5)
+	require.NoError(t, err)
+	require.Nil(t, written, "the number is 3 now, not the 2 that was decided about")
+	require.EqualValues(t, 3, w.replicas())
+
+	written, err = c.updateScale(w.ctx, w.scaler(), stale, seen, 0)
+	require.NoError(t, err)
+	require.Nil(t, written, "nor is zero written over it")
+
+	seen.Replicas = 3
+	written, err = c.updateScale(w.ctx, w.scaler(), stale, seen, 0)
+	require.NoError(t, err)
+	require.Nil(t, written, "the path is not confirmed on the server, whatever the cache said")
+	require.EqualValues(t, 3, w.replicas())
+}

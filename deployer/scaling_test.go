@@ -1,0 +1,202 @@
+package deployer
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rawserve/rawserve/api/serving/v1beta1"
+)
+
+// scaled renders a custom predictor with the given fields of spec.predictor (as
+// YAML) and annotations, without their common prefix.
+func scaled(t *testing.T, fields string, annotations map[string]string) (Objects, error) {
+	t.Helper()
+	isvc := &v1beta1.InferenceService{}
+	require.NoError(t, yaml.UnmarshalStrict([]byte(fields), &isvc.Spec.Predictor))
+	isvc.ObjectMeta = metav1.ObjectMeta{Name: "iris", Namespace: "models", Annotations: map[string]string{}}
+	for k, v := range annotations {
+		if k != v1beta1.AnnotationAutoscalerClass && k != deadlineAnnotation {
+			k = knativePrefix + k
+		}
+		isvc.Annotations[k] = v
+	}
+	c := v1beta1.Container{Image: "registry.example.com/own:1"}.Core()
+	isvc.Spec.Predictor.Containers = append(isvc.Spec.Predictor.Containers, c)
+	return Render(Input{
+		Service: isvc, Component: Predictor, Config: DefaultConfig(),
+		Revision: Revision{Name: "iris-predictor-00001", Number: 1}, Ports: map[int32]int32{80: 10000},
+	})
+}
+
+// TestScalerMapping checks what each field and annotation becomes in the Scaler,
+// as its spec without the parts that are always the same.
+func TestScalerMapping(t *testing.T) {
+	for name, row := range map[string]struct {
+		fields      string
+		annotations map[string]string
+		want        string
+		initial     int32
+	}{
+		"nothing said":                           {"", nil, `{minReplicas: 1, metrics: [{name: concurrency}]}`, 1},
+		"scale to zero":                          {"{minReplicas: 0}", nil, `{minReplicas: 0, metrics: [{name: concurrency}]}`, 1},
+		"bounds":                                 {"{minReplicas: 2, maxReplicas: 5}", nil, `{minReplicas: 2, maxReplicas: 5, initialReplicas: 2, metrics: [{name: concurrency}]}`, 2},
+		"a target of concurrency":                {"{scaleMetric: concurrency, scaleTarget: 4}", nil, `{minReplicas: 1, metrics: [{name: concurrency, target: "4"}]}`, 1},
+		"a target of requests per second":        {"{scaleMetric: rps, scaleTarget: 40}", nil, `{minReplicas: 1, metrics: [{name: rps, target: "40"}]}`, 1},
+		"a hard limit":                           {"{containerConcurrency: 3}", nil, `{minReplicas: 1, containerConcurrency: 3, metrics: [{name: concurrency}]}`, 1},
+		"bounds by annotation":                   {"", map[string]string{"min-scale": "0", "max-scale": "7"}, `{minReplicas: 0, maxReplicas: 7, metrics: [{name: concurrency}]}`, 1},
+		"bounds by annotation, former spelling":  {"", map[string]string{"minScale": "3", "maxScale": "7"}, `{minReplicas: 3, maxReplicas: 7, initialReplicas: 3, metrics: [{name: concurrency}]}`, 3},
+		"a field wins over its annotation":       {"{minReplicas: 0, maxReplicas: 4, scaleMetric: rps, scaleTarget: 9}", map[string]string{"min-scale": "3", "max-scale": "9", "metric": "concurrency", "target": "1"}, `{minReplicas: 0, maxReplicas: 4, metrics: [{name: rps, target: "9"}]}`, 1},
+		"the present spelling wins":              {"", map[string]string{"min-scale": "1", "minScale": "2"}, `{minReplicas: 1, metrics: [{name: concurrency}]}`, 1},
+		"a fraction of a request":                {"", map[string]string{"target": "0.5"}, `{minReplicas: 1, metrics: [{name: concurrency, target: 500m}]}`, 1},
+		"metric and utilization":                 {"", map[string]string{"metric": "rps", "target": "150", "target-utilization-percentage": "80"}, `{minReplicas: 1, metrics: [{name: rps, target: "150", targetUtilizationPercentage: 80}]}`, 1},
+		"windows":                                {"", map[string]string{"window": "2m", "panic-window-percentage": "5.0", "panic-threshold-percentage": "300"}, `{minReplicas: 1, stableWindow: 2m0s, burstWindowPercentage: 5, burstThresholdPercentage: 300, metrics: [{name: concurrency}]}`, 1},
+		"delays":                                 {"", map[string]string{"scale-down-delay": "15m", "scale-to-zero-pod-retention-period": "42s"}, `{minReplicas: 1, scaleDownDelay: 15m0s, scaleToZeroPodRetentionPeriod: 42s, metrics: [{name: concurrency}]}`, 1},
+		"no delay is a wish too":                 {"", map[string]string{"scale-down-delay": "0s"}, `{minReplicas: 1, scaleDownDelay: 0s, metrics: [{name: concurrency}]}`, 1},
+		"burst capacity, former spelling":        {"", map[string]string{"targetBurstCapacity": "200"}, `{minReplicas: 1, targetBurstCapacity: 200, metrics: [{name: concurrency}]}`, 1},
+		"activators always in the path":          {"", map[string]string{"target-burst-capacity": "-1"}, `{minReplicas: 1, targetBurstCapacity: -1, metrics: [{name: concurrency}]}`, 1},
+		"no first replica":                       {"{minReplicas: 0}", map[string]string{"initial-scale": "0"}, `{minReplicas: 0, initialReplicas: 0, metrics: [{name: concurrency}]}`, 0},
+		"no first replica, but a least number":   {"{minReplicas: 2}", map[string]string{"initial-scale": "0"}, `{minReplicas: 2, initialReplicas: 2, metrics: [{name: concurrency}]}`, 2},
+		"more first replicas than allowed":       {"{maxReplicas: 3}", map[string]string{"initial-scale": "5"}, `{minReplicas: 1, maxReplicas: 3, initialReplicas: 3, metrics: [{name: concurrency}]}`, 3},
+		"activation scale":                       {"{minReplicas: 0}", map[string]string{"activation-scale": "3"}, `{minReplicas: 0, activationReplicas: 3, metrics: [{name: concurrency}]}`, 1},
+		"activation scale above the bound":       {"{minReplicas: 0, maxReplicas: 2}", map[string]string{"activation-scale": "3"}, `{minReplicas: 0, maxReplicas: 2, activationReplicas: 2, metrics: [{name: concurrency}]}`, 1},
+		"progress deadline":                      {"", map[string]string{deadlineAnnotation: "1h"}, `{minReplicas: 1, progressDeadline: 1h0m0s, metrics: [{name: concurrency}]}`, 1},
+		"a least number above an annotated most": {"{minReplicas: 5}", map[string]string{"max-scale": "3"}, `{minReplicas: 5, maxReplicas: 5, initialReplicas: 5, metrics: [{name: concurrency}]}`, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := scaled(t, row.fields, row.annotations)
+			require.NoError(t, err)
+			require.Equal(t, AutoscalerOwn, o.Class)
+			require.Equal(t, row.initial, o.InitialReplicas)
+
+			want := map[string]any{
+				"scaleTargetRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "iris-predictor"},
+				"routeName":      "iris-predictor", "maxReplicas": 0.0, "initialReplicas": 1.0,
+			}
+			require.NoError(t, yaml.Unmarshal([]byte(row.want), &want))
+			got, err := convert[map[string]any](o.Scaler.Spec)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+func TestBadAnnotationsAreNamedAndIgnored(t *testing.T) {
+	for key, value := range map[string]string{
+		"min-scale": "-1", "max-scale": "many", "initial-scale": "1.5", "activation-scale": "0",
+		"target": "0.001", "target-utilization-percentage": "101", "target-burst-capacity": "-0.5",
+		"window": "61m", "panic-window-percentage": "NaN", "panic-threshold-percentage": "109",
+		"scale-down-delay": "1500ms", "scale-to-zero-pod-retention-period": "-1s",
+		"metric": "gpu", "metric-aggregation-algorithm": "weighted-exponential", deadlineAnnotation: "0s",
+	} {
+		t.Run(key, func(t *testing.T) {
+			o, err := scaled(t, "", map[string]string{key: value})
+			require.NoError(t, err)
+			require.Len(t, o.Warnings, 1)
+			require.Contains(t, o.Warnings[0].Field, key)
+			require.Contains(t, o.Warnings[0].Message, value)
+			plain, err := scaled(t, "", nil)
+			require.NoError(t, err)
+			require.Equal(t, plain.Scaler.Spec, o.Scaler.Spec)
+		})
+	}
+}
+
+func TestBadScalingFieldsAreErrors(t *testing.T) {
+	for fields, field := range map[string]string{
+		"{minReplicas: -1}":                   "spec.predictor.minReplicas",
+		"{maxReplicas: -1}":                   "spec.predictor.maxReplicas",
+		"{minReplicas: 3, maxReplicas: 2}":    "spec.predictor.minReplicas",
+		"{scaleMetric: rps, scaleTarget: 0}":  "spec.predictor.scaleTarget",
+		"{scaleMetric: memory}":               "spec.predictor.scaleTarget",
+		"{containerConcurrency: -1}":          "spec.predictor.containerConcurrency",
+		"{timeout: -1}":                       "spec.predictor.timeout",
+		"{terminationGracePeriodSeconds: -1}": "spec.predictor.terminationGracePeriodSeconds",
+		"{autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {type: Value, value: 3}}}]}}": "spec.predictor.autoScaling.metrics[0].resource.target",
+	} {
+		_, err := scaled(t, fields, nil)
+		var e *RenderError
+		require.ErrorAs(t, err, &e, fields)
+		require.Equal(t, field, e.Field)
+		require.Equal(t, ReasonInvalidSpec, e.Reason)
+	}
+}
+
+func TestWhoScales(t *testing.T) {
+	class := func(c string) map[string]string { return map[string]string{v1beta1.AnnotationAutoscalerClass: c} }
+	for name, row := range map[string]struct {
+		fields      string
+		annotations map[string]string
+		class       AutoscalerClass
+		agent       bool
+		replicas    *int32
+	}{
+		"nothing said":                      {"", nil, AutoscalerOwn, true, nil},
+		"CPU":                               {"{scaleMetric: cpu}", nil, "hpa", false, nil},
+		"CPU by annotation":                 {"", map[string]string{"metric": "cpu"}, "hpa", false, nil},
+		"Knative's HPA class":               {"", map[string]string{"class": "hpa.autoscaling.knative.dev"}, "hpa", false, nil},
+		"resource metrics":                  {"{autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}", nil, "hpa", false, nil},
+		"an HPA on requests":                {"{scaleMetric: rps}", class("hpa"), "hpa", true, nil},
+		"an HPA on CPU with a hard limit":   {"{containerConcurrency: 1}", class("hpa"), "hpa", true, nil},
+		"nobody":                            {"{minReplicas: 0}", class("none"), "none", false, ptr(0)},
+		"nobody, with the default":          {"", class("none"), "none", false, ptr(1)},
+		"somebody else":                     {"", class("external"), "external", false, nil},
+		"somebody else who may go to zero":  {"{minReplicas: 0}", class("external"), "external", true, nil},
+		"somebody else who counts requests": {"{scaleMetric: concurrency}", class("external"), "external", true, nil},
+		"KEDA":                              {"", class("keda"), "keda", false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := scaled(t, row.fields, row.annotations)
+			require.NoError(t, err)
+			require.Equal(t, row.class, o.Class)
+			require.Equal(t, row.agent, o.Agent)
+			require.Equal(t, row.replicas, o.Deployment.Spec.Replicas)
+			require.Equal(t, row.class == AutoscalerOwn, o.Scaler != nil)
+			require.Equal(t, row.class == "hpa", o.HPA != nil)
+		})
+	}
+	_, err := scaled(t, "", class("kpa"))
+	require.ErrorContains(t, err, `"kpa" is no autoscaler class`)
+}
+
+func ptr(n int32) *int32 { return &n }
+
+// TestDrainEndsBeforeTheGracePeriod guards the server's own time to stop.
+func TestDrainEndsBeforeTheGracePeriod(t *testing.T) {
+	for _, grace := range []int64{0, 1, 5, 6, 8, 30, 3600} {
+		o, err := scaled(t, "{terminationGracePeriodSeconds: "+strconv.FormatInt(grace, 10)+"}", nil)
+		require.NoError(t, err)
+		pod := o.Deployment.Spec.Template.Spec
+		var quiet, timeout time.Duration
+		for _, a := range pod.InitContainers[0].Args {
+			if d, ok := cutDuration(a, "--drain-quiet="); ok {
+				quiet = d
+			}
+			if d, ok := cutDuration(a, "--drain-timeout="); ok {
+				timeout = d
+			}
+		}
+		if grace <= 5 {
+			require.Zero(t, timeout)
+			require.Nil(t, pod.Containers[0].Lifecycle)
+			require.Len(t, o.Warnings, 1)
+			continue
+		}
+		require.Equal(t, time.Duration(grace-5)*time.Second, timeout)
+		require.Positive(t, quiet)
+		require.LessOrEqual(t, quiet, timeout)
+		require.Equal(t, "/drain", *pod.Containers[0].Lifecycle.PreStop.HTTPGet.Path)
+	}
+}
+
+func cutDuration(arg, prefix string) (time.Duration, bool) {
+	if len(arg) < len(prefix) || arg[:len(prefix)] != prefix {
+		return 0, false
+	}
+	d, err := time.ParseDuration(arg[len(prefix):])
+	return d, err == nil
+}
