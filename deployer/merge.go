@@ -69,7 +69,7 @@ func (w *workload) mergeModel(user corev1.PodSpec) error {
 	if i < 0 {
 		return w.runtimeInvalid("spec.containers", "no container is named %s", v1beta1.ContainerServer)
 	}
-	server, err := mergeContainer(base.Containers[i], w.model.Container.Core())
+	server, err := mergeContainer(base.Containers[i], w.model.Core())
 	if err != nil {
 		return invalid("spec.predictor.model", "cannot be merged with the container of runtime %q: %v", runtime.Ref.Name, err)
 	}

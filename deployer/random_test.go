@@ -16,7 +16,7 @@ import (
 // FuzzRenderOfRandomObjects fills InferenceService and runtime with typed
 // nonsense, which gets deeper than bytes that have to be JSON first.
 func FuzzRenderOfRandomObjects(f *testing.F) {
-	for seed := range int64(200) {
+	for seed := range int64(64) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed int64) {

@@ -31,8 +31,8 @@ func question(p *agent.Probe) func(context.Context) agent.Reply {
 
 func local(port agent.Port) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))) }
 
-// reply tells nobody listening from somebody who is not ready.
-func reply(err error) agent.Reply {
+// replyTo tells nobody listening from somebody who is not ready.
+func replyTo(err error) agent.Reply {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return agent.Refused
 	}
@@ -44,7 +44,7 @@ func askTCP(t *agent.TCPSocket) func(context.Context) agent.Reply {
 	return func(ctx context.Context) agent.Reply {
 		conn, err := dialer.DialContext(ctx, "tcp", local(t.Port))
 		if err != nil {
-			return reply(err)
+			return replyTo(err)
 		}
 		conn.Close()
 		return agent.Ready
@@ -79,7 +79,7 @@ func askHTTP(g *agent.HTTPGet) func(context.Context) agent.Reply {
 		}
 		res, err := client.Do(req)
 		if err != nil {
-			return reply(err)
+			return replyTo(err)
 		}
 		res.Body.Close()
 		if res.StatusCode >= 200 && res.StatusCode < 400 {
@@ -107,7 +107,7 @@ func askGRPC(g *agent.GRPC) func(context.Context) agent.Reply {
 		req.Header.Set("Te", "trailers")
 		res, err := transport.RoundTrip(req)
 		if err != nil {
-			return reply(err)
+			return replyTo(err)
 		}
 		defer res.Body.Close()
 		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))

@@ -38,7 +38,7 @@ type Options struct {
 	// Config reaches the API server. Its rate limit is not used: the number of
 	// queries is bounded by Parallel.
 	Config *rest.Config
-	// Parallel is the largest number of queries at a time. Default 8.
+	// Parallel is the largest number of queries at a time. Default 16.
 	Parallel int
 	// Timeout bounds one query. Default 2s.
 	Timeout time.Duration
@@ -59,7 +59,7 @@ func New(options Options) (*Collector, error) {
 		return nil, fmt.Errorf("collector needs a client configuration")
 	}
 	if options.Parallel <= 0 {
-		options.Parallel = 8
+		options.Parallel = 16
 	}
 	if options.Timeout <= 0 {
 		options.Timeout = 2 * time.Second

@@ -4,6 +4,18 @@
 // which takes each route to the path it is to have.
 //
 // Exactly one instance may run at a time; the caller elects it.
+//
+// It needs the rights to
+//
+//	get, list, watch                 scalers, inferenceroutes (rawserve.dev), deployments (apps),
+//	                                 pods, services, endpointslices (discovery.k8s.io)
+//	patch                            scalers/status, inferenceroutes, inferenceroutes/status
+//	get, update                      deployments/scale
+//	create, patch, delete            endpointslices
+//	create, patch                    events (events.k8s.io)
+//	get, list                        scalers.rawserve.dev/* (custom.metrics.k8s.io)
+//	update                           services/finalizers (it owns the slices, where the
+//	                                 OwnerReferencesPermissionEnforcement plugin is on)
 package control
 
 import (
@@ -33,6 +45,9 @@ const (
 	PathManager = "rawserve-path"
 )
 
+// collectFor bounds the reading of all metrics in one tick.
+const collectFor = 3 * time.Second
+
 // Metrics reads the metrics of namespaces; collect.Collector is one.
 type Metrics interface {
 	// Collect reads the given metrics of each namespace. It answers within seconds,
@@ -47,7 +62,8 @@ type Options struct {
 	Rawserve   versioned.Interface
 	// Metrics reads the signals. Needed.
 	Metrics Metrics
-	// Events takes what users are told. Needed.
+	// Events takes what users are told. Its scheme has to know the rawserve types
+	// (clientset/versioned/scheme does). Needed.
 	Events events.EventRecorder
 	// Registerer takes the Prometheus metrics. None are kept without.
 	Registerer prometheus.Registerer
@@ -165,10 +181,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer cancel()
-
 	stop := c.informers.start(ctx)
-	defer stop()
+	defer stop() // waits for the end of what cancel ends
+	defer cancel()
 	if !cache.WaitForCacheSync(ctx.Done(), c.informers.synced...) {
 		if ctx.Err() != nil {
 			return nil
@@ -214,7 +229,10 @@ func (c *Controller) tick(ctx context.Context) {
 			}
 		}
 	}
-	snapshot := c.options.Metrics.Collect(ctx, wanted)
+	// Values that come later than this are too old to be decided on anyway.
+	limited, cancel := context.WithTimeout(ctx, collectFor)
+	snapshot := c.options.Metrics.Collect(limited, wanted)
+	cancel()
 	c.snapshot.Store(&snapshot)
 	for _, s := range scalers {
 		c.scalers.Add(cache.MetaObjectToName(s).String())

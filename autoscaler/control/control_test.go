@@ -186,6 +186,18 @@ func TestAlwaysThroughTheActivatorsNarrowsTheSelector(t *testing.T) {
 	require.NotNil(t, w.slice())
 }
 
+func TestARouteWhoseScalerIsGoneIsDirectAgain(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(0)
+	w.route()
+	w.create(0, func(s *v1alpha1.Scaler) { zero := int32(0); s.Spec.InitialReplicas = &zero })
+	w.run()
+	w.until("activators are asked for", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivator })
+	require.NoError(t, w.rawserve.RawserveV1alpha1().Scalers(w.ns).Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
+	w.turn("routes")
+	w.until("direct", 0, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathDirect })
+}
+
 func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {
 	w := newWorld(t)
 	w.deployment(1)

@@ -29,6 +29,10 @@ func (c *Controller) writePath(ctx context.Context, key string, scaler *v1alpha1
 	if wanted == "" || wanted == present || wanted == v1alpha1.PathDirect && present == "" {
 		return nil
 	}
+	return c.askPath(ctx, route, wanted, d.PathMessage)
+}
+
+func (c *Controller) askPath(ctx context.Context, route *v1alpha1.InferenceRoute, wanted v1alpha1.PathMode, why string) error {
 	apply := applyv1alpha1.InferenceRoute(route.Name, route.Namespace).
 		// A route that is gone is not made anew.
 		WithUID(route.UID).
@@ -40,8 +44,40 @@ func (c *Controller) writePath(ctx context.Context, key string, scaler *v1alpha1
 	if err != nil {
 		return fmt.Errorf("writing the path of route %s/%s: %w", route.Namespace, route.Name, err)
 	}
-	c.log.Info("path asked for", "namespace", route.Namespace, "route", route.Name, "from", string(present), "path", string(wanted), "why", d.PathMessage)
+	c.log.Info("path asked for", "namespace", route.Namespace, "route", route.Name, "from", string(route.Spec.Path), "path", string(wanted), "why", why)
 	return nil
+}
+
+// releaseRoutes takes back what a Scaler that is gone asked of its route, when no
+// other Scaler speaks for it: somebody else scales the target now, and would find
+// its requests going through the activators for ever. The path loop leaves them
+// only once the Service has ready endpoints of its own.
+func (c *Controller) releaseRoutes(ctx context.Context, key string) error {
+	for _, name := range c.routesOf(key) {
+		route, ok := get[*v1alpha1.InferenceRoute](c.informers.inferenceRoutes, name)
+		if !ok || route.DeletionTimestamp != nil || !throughActivators(route.Spec.Path) {
+			continue
+		}
+		if len(indexed[*v1alpha1.Scaler](c.informers.scalers, byRoute, name)) > 0 {
+			continue
+		}
+		if err := c.askPath(ctx, route, v1alpha1.PathDirect, "The Scaler of the route is gone."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// routesOf are the routes that the Scaler has asked something of.
+func (c *Controller) routesOf(key string) (routes []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, opinions := range c.opinions {
+		if _, asked := opinions[key]; asked {
+			routes = append(routes, name)
+		}
+	}
+	return routes
 }
 
 // agree notes the Scaler's opinion and returns the strongest of all Scalers of

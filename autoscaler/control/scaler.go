@@ -35,6 +35,8 @@ type entry struct {
 	// otherWriter says who else changed the scale, and until when it is reported.
 	otherWriter      string
 	otherWriterUntil time.Time
+	// routeMissing is the route that the Scaler names and that does not exist.
+	routeMissing string
 	// failure is why the target cannot be scaled; nil when it can.
 	failure *scaleFailure
 
@@ -54,6 +56,9 @@ type target struct {
 func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Duration, error) {
 	scaler, ok := get[*v1alpha1.Scaler](c.informers.scalers, key)
 	if !ok || scaler.DeletionTimestamp != nil {
+		if err := c.releaseRoutes(ctx, key); err != nil {
+			return 0, err
+		}
 		c.forget(key)
 		return 0, nil
 	}
@@ -139,9 +144,11 @@ func (c *Controller) observe(e *entry, scaler *v1alpha1.Scaler) (target, autosca
 			seen.Trouble = trouble(d, indexed[*corev1.Pod](c.informers.pods, cache.NamespaceIndex, d.Namespace))
 		}
 	}
+	e.routeMissing = scaler.Spec.RouteName
 	if scaler.Spec.RouteName != "" {
 		if r, ok := get[*v1alpha1.InferenceRoute](c.informers.inferenceRoutes, scaler.Namespace+"/"+scaler.Spec.RouteName); ok && r.DeletionTimestamp == nil {
 			t.route = r
+			e.routeMissing = ""
 			seen.Path, seen.Unreachable = pathOf(r, scaler.Spec.ScaleTargetRef.Name)
 		}
 	}
@@ -166,15 +173,12 @@ func (c *Controller) replicas(e *entry, scaler *v1alpha1.Scaler, d *appsv1.Deplo
 		e.written = ""
 	}
 	// From zero the activator writes, for a request that cannot wait.
-	if e.known && now != e.asked && !(e.asked == 0 && throughScaler(scaler)) {
+	if e.known && now != e.asked && !scaler.Spec.Paused && !(e.asked == 0 && scaler.Spec.RouteName != "") {
 		c.reportOtherWriter(e, scaler, d, e.asked, now)
 	}
 	e.known, e.asked = true, now
 	return now
 }
-
-// throughScaler reports whether activators may start the target.
-func throughScaler(scaler *v1alpha1.Scaler) bool { return scaler.Spec.RouteName != "" }
 
 // pathOf is the state of the route as far as it holds for its present
 // specification, and whether it leads past the Deployment.

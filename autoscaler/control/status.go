@@ -94,6 +94,9 @@ func (c *Controller) conditions(e *entry, seen autoscaler.Observation, d autosca
 		active.Status, active.Reason, active.Message = metav1.ConditionUnknown, "Starting", "Replicas are starting, none is ready."
 	}
 	able := metav1.Condition{Type: ConditionAbleToScale, Status: metav1.ConditionTrue, Reason: "TargetFound", Message: "The target is found and its scale can be written."}
+	if e.routeMissing != "" {
+		able.Reason, able.Message = "RouteNotFound", fmt.Sprintf("InferenceRoute %s does not exist; the last replica stays, because nothing would hold requests without it.", e.routeMissing)
+	}
 	if e.otherWriter != "" && c.clock.Now().Before(e.otherWriterUntil) {
 		able.Reason, able.Message = "OtherWriter", e.otherWriter
 	}

@@ -70,7 +70,9 @@ func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
 	r := c.deployed("follows", iris)
 	c.model("frozen", iris, annotated(v1beta1.AnnotationDisableAutoUpdate, "true"))
 	c.model("frozen-unready", iris, annotated(v1beta1.AnnotationDisableAutoUpdate, "true"))
-	c.eventually("all deployed", func() bool { return c.get("frozen-unready").Status.ObservedGeneration > 0 && c.get("frozen").Status.ObservedGeneration > 0 })
+	c.eventually("all deployed", func() bool {
+		return c.get("frozen-unready").Status.ObservedGeneration > 0 && c.get("frozen").Status.ObservedGeneration > 0
+	})
 	c.roll("frozen-predictor")
 	c.eventually("ready", func() bool { return c.condition("frozen", v1beta1.ConditionReady).Status == corev1.ConditionTrue })
 	r.quiet(c, "frozen")
@@ -94,7 +96,9 @@ func TestAModelWaitsForItsRuntime(t *testing.T) {
 	c := newCluster(t)
 	c.model("iris", iris)
 	r := c.start()
-	c.eventually("the problem", func() bool { return c.condition("iris", v1beta1.ConditionPredictorReady).Reason == "NoSupportingRuntime" })
+	c.eventually("the problem", func() bool {
+		return c.condition("iris", v1beta1.ConditionPredictorReady).Reason == "NoSupportingRuntime"
+	})
 	s := c.get("iris").Status
 	require.Equal(t, v1beta1.TransitionInvalidSpec, s.ModelStatus.TransitionStatus)
 	require.Equal(t, v1beta1.FailureNoSupportingRuntime, s.ModelStatus.LastFailureInfo.Reason)

@@ -61,7 +61,7 @@ func (w world) predictorCondition() v1beta1.Condition {
 		}
 		return predictor(corev1.ConditionFalse, w.in.Problem.Reason, message)
 	case w.in.Deployment == nil:
-		return predictor(corev1.ConditionFalse, ReasonNotApplied, "The Deployment has not been made yet.")
+		return notApplied()
 	case w.startFailed():
 		return predictor(corev1.ConditionFalse, ReasonStartFailed, w.startFailure())
 	case w.asleep() && w.failedBefore:

@@ -1,7 +1,6 @@
 package status_test
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -430,31 +429,4 @@ func TestANamespacedRuntimeHasAFieldOfItsOwn(t *testing.T) {
 	require.Empty(t, got.ClusterServingRuntimeName)
 	got = status.Compute(ready().with(func(i *status.Input) { i.Runtime = nil }).Input)
 	require.Empty(t, got.ClusterServingRuntimeName, "custom containers have none")
-}
-
-func FuzzComputeNeverPanicsAndSettles(f *testing.F) {
-	for _, s := range []*scene{model(), ready(), ready().scaler("StartFailed", "x"), model().with(func(i *status.Input) { i.Pods = []*corev1.Pod{pod("a", monday, first, ended)} })} {
-		text, err := json.Marshal(s.Input)
-		require.NoError(f, err)
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		in := status.Input{}
-		if json.Unmarshal(text, &in) != nil || in.Service == nil {
-			return
-		}
-		for _, p := range in.Pods {
-			if p == nil {
-				return
-			}
-		}
-		before := in.Service.DeepCopy()
-		first := status.Compute(in)
-		require.Equal(t, before, in.Service, "the input is not written to")
-		require.NotNil(t, v1beta1.FindCondition(first.Conditions, v1beta1.ConditionReady))
-		in.Service.Status = first
-		in.Service.Status = status.Compute(in)
-		in.Now = later
-		require.Equal(t, in.Service.Status, status.Compute(in), "a third pass changes nothing")
-	})
 }

@@ -115,7 +115,7 @@ func fromDeployment(d *appsv1.Deployment) v1beta1.Condition {
 	progressing := deploymentCondition(d, appsv1.DeploymentProgressing)
 	replicaFailure := deploymentCondition(d, appsv1.DeploymentReplicaFailure)
 
-	out := predictor(corev1.ConditionFalse, ReasonNotApplied, "The Deployment has not been looked at by Kubernetes yet.")
+	out := notApplied()
 	if available.Status == corev1.ConditionTrue {
 		out = predictor(corev1.ConditionTrue, "", "")
 	}
@@ -137,6 +137,12 @@ func fromDeployment(d *appsv1.Deployment) v1beta1.Condition {
 		out = predictor(corev1.ConditionFalse, replicaFailure.Reason, replicaFailure.Message)
 	}
 	return out
+}
+
+// notApplied is the condition of a Deployment that is not seen yet, and of one that
+// Kubernetes has not looked at: told apart, each would cost a write of the status.
+func notApplied() v1beta1.Condition {
+	return predictor(corev1.ConditionFalse, ReasonNotApplied, "Kubernetes has not looked at the Deployment yet.")
 }
 
 // newReplicaSetAvailable is the reason of a Deployment's Progressing once a

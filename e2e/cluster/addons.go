@@ -75,7 +75,8 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin *strings.Reader, args ...st
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	// This program may have entered another cluster's network.
+	if err := c.Do("", cmd.Run); err != nil {
 		return nil, fmt.Errorf("running kubectl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return stdout.Bytes(), nil

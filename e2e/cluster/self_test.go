@@ -227,7 +227,44 @@ func runPods(t *testing.T, c *Cluster) string {
 	}))
 	_, err = ask("http://web.elsewhere.example/")
 	require.ErrorContains(t, err, "no such host")
+	enterWithProbe(t, c)
 	return podNames(t, c)
+}
+
+// probeURL tells TestProbeFromInside what to fetch.
+const probeURL = "RAWSERVE_CLUSTER_PROBE"
+
+// enterWithProbe runs this test binary anew, which enters the cluster.
+func enterWithProbe(t *testing.T, c *Cluster) {
+	t.Helper()
+	ip := kubectl(t, c, "", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestProbeFromInside$", "-test.v")
+	cmd.Env = append(os.Environ(), probeURL+"=http://"+ip+"/", "RAWSERVE_CLUSTER="+c.Name())
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: TestProbeFromInside")
+}
+
+func TestProbeFromInside(t *testing.T) {
+	url := os.Getenv(probeURL)
+	if url == "" {
+		t.Skip("is run by TestUpTwiceAndDownLeavesNothing, in a process of its own")
+	}
+	c, err := Find(os.Getenv("RAWSERVE_CLUSTER"))
+	require.NoError(t, err)
+	require.NoError(t, c.Enter(), "returns only when it is inside")
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get(url)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+
+	// From inside, the cluster is found to be up without disturbing the host's side.
+	target, err := Use(t.Context(), UseOptions{})
+	require.NoError(t, err)
+	require.Equal(t, c.Name(), target.Local.Name())
 }
 
 func podNames(t *testing.T, c *Cluster) string {

@@ -43,6 +43,7 @@ func TestAFailingKeyIsRetriedWithGrowingPauses(t *testing.T) {
 		}})
 		q.Add("a")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, []time.Duration{0, 1 * time.Second, 3 * time.Second, 6 * time.Second, 9 * time.Second}, at)
 	})
 }
@@ -73,6 +74,7 @@ func TestAPanicCostsOneTurnOnly(t *testing.T) {
 		}})
 		q.Add("a")
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.Equal(t, 2, turns)
 	})
 }
@@ -150,6 +152,7 @@ func TestReconcileIsBoundedInTime(t *testing.T) {
 		}})
 		q.Add("a")
 		time.Sleep(6 * time.Second)
+		synctest.Wait()
 		require.ErrorIs(t, cause, context.DeadlineExceeded)
 	})
 }

@@ -18,6 +18,9 @@ const SystemImage = "rawserve/rawserve:dev"
 // TestServerImage holds the fast model server of the tests.
 const TestServerImage = "rawserve/testserver:dev"
 
+// certificates are the authorities that this machine trusts, at the path where Go looks for them.
+const certificates = "/etc/ssl/certs/ca-certificates.crt"
+
 // programs are the commands in SystemImage, each at /app/NAME.
 var programs = []string{"controller", "activator", "agent", "metrics-adapter", "storage-initializer"}
 
@@ -42,6 +45,10 @@ func BuildImages(ctx context.Context, root, dir string) ([]string, error) {
 	var layer image.Layer
 	for _, p := range programs {
 		layer = append(layer, image.Entry{Path: "/app/" + p, From: filepath.Join(bin, p)})
+	}
+	// The storage initializer fetches over https.
+	if _, err := os.Stat(certificates); err == nil {
+		layer = append(layer, image.Entry{Path: certificates, From: certificates})
 	}
 	system.Layers = []image.Layer{layer}
 	test := image.Binary(TestServerImage, filepath.Join(bin, "testserver"))

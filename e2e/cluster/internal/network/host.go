@@ -1,43 +1,61 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/rawserve/rawserve/e2e/cluster/internal/netns"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
 )
 
 // onHost calls fn in the host's namespace. That is this program's, unless it
 // has entered a cluster, as tests do that have to reach pods; then it is that
-// of the machine's first process.
+// of the nearest ancestor that has not, for example the shell or `go test`.
 func onHost(fn func() error) error {
-	inCluster, err := inCluster()
+	inside, err := clusterNamespaces()
 	if err != nil {
 		return fmt.Errorf("finding the host's namespace: %w", err)
 	}
-	if !inCluster {
-		return fn()
+	path := "/proc/thread-self/ns/net"
+	for pid := os.Getpid(); pid > 0; {
+		id, err := netns.ID(path)
+		if err == nil && !inside[id] {
+			return netns.Do(path, fn)
+		}
+		p, err := process.Read(pid)
+		if err != nil {
+			break
+		}
+		pid, path = p.Parent, fmt.Sprintf("/proc/%d/ns/net", p.Parent)
 	}
-	return netns.Do("/proc/1/ns/net", fn)
+	return ErrInside
 }
 
-func inCluster() (bool, error) {
-	own, err := netns.ID("/proc/thread-self/ns/net")
-	if err != nil {
-		return false, err
-	}
+// ErrInside says that a program that runs inside a cluster wants to do what
+// only the host can.
+var ErrInside = errors.New("this program and all its ancestors run inside a cluster's network: do this from the host")
+
+func clusterNamespaces() (map[uint64]bool, error) {
 	paths, err := filepath.Glob("/run/netns/rawserve-*")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
+	ids := map[uint64]bool{}
 	for _, path := range paths {
-		if id, err := netns.ID(path); err == nil && id == own {
-			return true, nil
+		if !netns.Exists(path) {
+			continue
 		}
+		id, err := netns.ID(path)
+		if err != nil {
+			return nil, err
+		}
+		ids[id] = true
 	}
-	return false, nil
+	return ids, nil
 }
 
 // Prefixes lists the networks of the host's interfaces.
