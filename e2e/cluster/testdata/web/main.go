@@ -11,7 +11,8 @@ import (
 )
 
 func main() {
-	client := http.Client{Timeout: 2 * time.Second}
+	// A connection that is kept stays with one pod of a Service.
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		name, err := os.Hostname()
 		if err != nil {
