@@ -298,7 +298,7 @@ func fields(t *testing.T, line string) func(func(string, string) bool) {
 		for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
 			name, rest, ok := strings.Cut(line, "=")
 			require.True(t, ok, "no = in %q", line)
-			value := rest
+			var value string
 			if quoted, err := strconv.QuotedPrefix(rest); err == nil {
 				line = rest[len(quoted):]
 				value, _ = strconv.Unquote(quoted)

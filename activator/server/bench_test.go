@@ -151,6 +151,7 @@ func BenchmarkRelease(b *testing.B) {
 	for _, n := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("held=%d", n), func(b *testing.B) {
 			var last []time.Duration
+			var spent time.Duration
 			for b.Loop() {
 				r := newRig(b, nil)
 				r.serve(backend(b, func(http.ResponseWriter, *http.Request) {}), nil)
@@ -162,12 +163,13 @@ func BenchmarkRelease(b *testing.B) {
 						done <- struct{}{}
 					}()
 				}
-				begun := time.Now()
+				begun, cpu := time.Now(), cpuTime()
 				r.ready("a", "127.0.0.1")
 				for range n {
 					<-done
 				}
 				last = append(last, time.Since(begun))
+				spent += cpuTime() - cpu
 				for _, c := range conns {
 					c.Close()
 				}
@@ -176,6 +178,7 @@ func BenchmarkRelease(b *testing.B) {
 			}
 			slices.Sort(last)
 			b.ReportMetric(float64(last[len(last)/2].Microseconds())/1000, "last-ms")
+			b.ReportMetric(float64(spent.Microseconds())/1000/float64(len(last)), "cpu-ms")
 		})
 	}
 }

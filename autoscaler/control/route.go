@@ -28,7 +28,7 @@ const labelPath = "rawserve.dev/path"
 func (c *Controller) reconcileRoute(ctx context.Context, key string) (time.Duration, error) {
 	name, err := cache.ParseObjectName(key)
 	if err != nil {
-		return 0, nil // a key without a namespace is nobody's
+		return 0, nil //nolint:nilerr // a key without a namespace is nobody's
 	}
 	route, ok := get[*v1alpha1.InferenceRoute](c.informers.inferenceRoutes, key)
 	if !ok || route.DeletionTimestamp != nil {

@@ -173,7 +173,7 @@ func (c *Controller) replicas(e *entry, scaler *v1alpha1.Scaler, d *appsv1.Deplo
 		e.written = ""
 	}
 	// From zero the activator writes, for a request that cannot wait.
-	if e.known && now != e.asked && !scaler.Spec.Paused && !(e.asked == 0 && scaler.Spec.RouteName != "") {
+	if e.known && now != e.asked && !scaler.Spec.Paused && (e.asked != 0 || scaler.Spec.RouteName == "") {
 		c.reportOtherWriter(e, scaler, d, e.asked, now)
 	}
 	e.known, e.asked = true, now

@@ -37,7 +37,11 @@ func TestMain(m *testing.M) { apiservertest.Main(m) }
 // install applies manifests of the controller.
 func install(t *testing.T, config *rest.Config, files ...string) {
 	t.Helper()
-	client, err := dynamic.NewForConfig(config)
+	// A warning is how the API server says that pods would break the namespace's
+	// security standard, or that a version is on its way out.
+	strict := rest.CopyConfig(config)
+	strict.WarningHandler = warnings{t}
+	client, err := dynamic.NewForConfig(strict)
 	require.NoError(t, err)
 	kube, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
@@ -64,6 +68,12 @@ func install(t *testing.T, config *rest.Config, files ...string) {
 			require.NoError(t, err, "%s: %s", file, object.GetName())
 		}
 	}
+}
+
+type warnings struct{ t *testing.T }
+
+func (w warnings) HandleWarningHeader(_ int, _, text string) {
+	w.t.Errorf("the API server warns: %s", text)
 }
 
 // asController is the identity of the controller's pods, with the rights of the manifests.
@@ -162,7 +172,8 @@ func (l *logged) Write(p []byte) (int, error) {
 
 func TestOneReplicaWorksAndTheNextTakesOverAtOnce(t *testing.T) {
 	config := apiservertest.Start(t)
-	install(t, config, "namespace/namespace.yaml", "controller/serviceaccount.yaml", "controller/rbac.yaml")
+	install(t, config, "namespace/namespace.yaml", "controller/serviceaccount.yaml", "controller/rbac.yaml",
+		"controller/config.yaml", "controller/deployment.yaml", "controller/pdb.yaml")
 	first := start(t, asController(config), "controller-a")
 	first.says(t, "deployer starts")
 	second := start(t, asController(config), "controller-b")
@@ -309,7 +320,9 @@ func TestTheRightsInTheManifestsSuffice(t *testing.T) {
 		scale, err := kube.AppsV1().Deployments(namespace).GetScale(ctx, "iris-predictor", metav1.GetOptions{})
 		return err == nil && scale.Spec.Replicas == 3
 	})
-	edit(func(i *v1beta1.InferenceService) { i.Annotations = map[string]string{v1beta1.AnnotationAutoscalerClass: "hpa"} })
+	edit(func(i *v1beta1.InferenceService) {
+		i.Annotations = map[string]string{v1beta1.AnnotationAutoscalerClass: "hpa"}
+	})
 	eventually("an HPA", func() bool {
 		_, err := kube.AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, "iris-predictor", metav1.GetOptions{})
 		return err == nil

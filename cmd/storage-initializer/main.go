@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) int {
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	termination := flags.String("termination-log", "/dev/termination-log", "an existing file to which an error is written for the pod's status")
 	if err := flags.Parse(args); err != nil {
-		if err == flag.ErrHelp {
+		if errors.Is(err, flag.ErrHelp) {
 			return exitDone
 		}
 		return exitUsage

@@ -151,7 +151,10 @@ func trimContainers(in []corev1.ContainerStatus) (out []corev1.ContainerStatus) 
 // trimMeta drops from an object what only kubectl and the API server read.
 func trimMeta(in any) (any, error) {
 	if o, ok := in.(metav1.Object); ok {
-		o.SetManagedFields(nil)
+		// Once trimmed it may be in a cache, and is not written to any more.
+		if o.GetManagedFields() != nil {
+			o.SetManagedFields(nil)
+		}
 		if annotations := o.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
 			delete(annotations, corev1.LastAppliedConfigAnnotation)
 			o.SetAnnotations(annotations)

@@ -170,7 +170,7 @@ func (c *cluster) start() *running {
 	require.NoError(c.t, err)
 	dynamic, err := dynamic.NewForConfig(config)
 	require.NoError(c.t, err)
-	var output io.Writer = io.Discard
+	output := io.Discard
 	if testing.Verbose() {
 		output = os.Stderr
 	}

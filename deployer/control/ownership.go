@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -134,7 +133,7 @@ func handOver(entries []metav1.ManagedFieldsEntry, apiVersion string, applyRepli
 		}
 		out = append(out, metav1.ManagedFieldsEntry{
 			Manager: deployer.FieldManager, Operation: part.operation, APIVersion: apiVersion,
-			FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw},
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
 		})
 	}
 	return out, true, nil
@@ -146,7 +145,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	if entry.FieldsV1 == nil {
 		return set, nil
 	}
-	if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("decoding the managed fields of %s: %w", entry.Manager, err)
 	}
 	return set, nil

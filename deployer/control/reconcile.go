@@ -61,14 +61,14 @@ func (c *Controller) pass(ctx context.Context, isvc *v1beta1.InferenceService) (
 	if err != nil {
 		return 0, "error", err
 	}
-	what, err := c.deploy(ctx, isvc, have)
-	problem, transient := problemOf(err)
-	if transient {
-		if errors.Is(err, errLeftover) {
-			// Collected soon; a deletion's event brings us back earlier.
-			return time.Second, "error", nil
-		}
-		return 0, "error", err
+	what, failed := c.deploy(ctx, isvc, have)
+	problem, transient := problemOf(failed)
+	switch {
+	case errors.Is(failed, errLeftover):
+		// Collected soon; a deletion's event brings us back earlier.
+		return time.Second, "error", nil
+	case transient:
+		return 0, "error", failed
 	}
 	if problem == nil {
 		if err := c.prune(ctx, isvc, have, what); err != nil {
@@ -81,6 +81,9 @@ func (c *Controller) pass(ctx context.Context, isvc *v1beta1.InferenceService) (
 		return 0, "error", err
 	case !stored:
 		return 100 * time.Millisecond, "error", nil
+	case problem != nil && problem.Reason == v1beta1.ReasonReconcileFailed:
+		// Nothing tells when the API server would take it, so it is tried with backoff.
+		return 0, "problem", failed
 	case problem != nil:
 		return wait.Jitter(lookAgainForCure, 0.2), "problem", nil
 	default:

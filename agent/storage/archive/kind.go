@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"mime"
 	"os"
@@ -81,7 +82,7 @@ func Sniff(file string) (Kind, error) {
 	defer f.Close()
 	head := make([]byte, tarMagicEnd)
 	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return None, err
 	}
 	head = head[:n]
@@ -113,11 +114,11 @@ func sniffGzip(f *os.File) (Kind, error) {
 	}
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return None, nil
+		return None, nil //nolint:nilerr // damaged, so not a tar
 	}
 	head := make([]byte, tarMagicEnd)
 	if _, err := io.ReadFull(z, head); err != nil || !isTar(head) {
-		return None, nil
+		return None, nil //nolint:nilerr // damaged or too short, so not a tar
 	}
 	return TarGzip, nil
 }

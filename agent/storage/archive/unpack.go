@@ -183,7 +183,7 @@ func (u *unpacker) copy(w io.Writer, r io.Reader) (int64, error) {
 		if u.opts.MaxBytes > 0 && u.done.Bytes+written > u.opts.MaxBytes {
 			return written, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, u.opts.MaxBytes)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return written, nil
 		}
 		if err != nil {

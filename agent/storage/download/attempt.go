@@ -145,7 +145,7 @@ func (r *idleReader) Read(p []byte) (int, error) {
 	})
 	defer timer.Stop()
 	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF && r.ctx.Err() != nil {
+	if err != nil && !errors.Is(err, io.EOF) && r.ctx.Err() != nil {
 		err = context.Cause(r.ctx)
 	}
 	return n, err

@@ -24,6 +24,7 @@ type command struct {
 
 var commands = []command{
 	{"up", "[flags]", "start the cluster, or mend it", up},
+	{"build", "[--link DIR] [BINARY ...]", "build binaries without starting anything; root is not needed", buildBinaries},
 	{"down", "", "remove the cluster and all that belongs to it", down},
 	{"status", "", "show processes and nodes; fails if something does not work", status},
 	{"list", "", "list the clusters of this machine", list},

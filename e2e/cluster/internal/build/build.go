@@ -51,9 +51,13 @@ func (c Cache) Missing() ([]string, error) {
 
 // Ensure builds what is missing and maps each binary's name to its file. Only
 // one process builds at a time; the others wait for it and find the results.
-func (c Cache) Ensure(ctx context.Context) (map[string]string, error) {
+// Given names, it cares for these alone.
+func (c Cache) Ensure(ctx context.Context, names ...string) (map[string]string, error) {
 	items, err := c.items()
 	if err != nil {
+		return nil, err
+	}
+	if items, err = only(items, names); err != nil {
 		return nil, err
 	}
 	if len(missing(items)) > 0 {
@@ -66,6 +70,22 @@ func (c Cache) Ensure(ctx context.Context) (map[string]string, error) {
 		files[it.binary.Name] = it.file
 	}
 	return files, nil
+}
+
+// only keeps the binaries of the given names; without names all of them.
+func only(items []item, names []string) ([]item, error) {
+	if len(names) == 0 {
+		return items, nil
+	}
+	var kept []item
+	for _, name := range names {
+		i := slices.IndexFunc(items, func(it item) bool { return it.binary.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no binary %q to build", name)
+		}
+		kept = append(kept, items[i])
+	}
+	return kept, nil
 }
 
 func (c Cache) buildMissing(ctx context.Context, items []item) error {
