@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -12,6 +13,7 @@ import (
 
 	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
+	"github.com/rawserve/rawserve/deployer"
 	"github.com/rawserve/rawserve/deployer/revision"
 )
 
@@ -57,8 +59,10 @@ func hold(in any) (any, error) {
 	case *rawservev1alpha1.InferenceRoute:
 		out = heldMeta(routeKind, &o.ObjectMeta)
 		out.route = &rawservev1alpha1.InferenceRoute{
-			Spec:   rawservev1alpha1.InferenceRouteSpec{Ports: o.Spec.Ports},
-			Status: rawservev1alpha1.InferenceRouteStatus{Path: rawservev1alpha1.PathStatus{NarrowSelector: o.Status.Path.NarrowSelector}},
+			Spec: rawservev1alpha1.InferenceRouteSpec{Ports: o.Spec.Ports},
+			Status: rawservev1alpha1.InferenceRouteStatus{Path: rawservev1alpha1.PathStatus{
+				Mode: o.Status.Path.Mode, Confirmed: o.Status.Path.Confirmed, NarrowSelector: o.Status.Path.NarrowSelector,
+			}},
 		}
 	case *rawservev1alpha1.Scaler:
 		out = heldMeta(scalerKind, &o.ObjectMeta)
@@ -139,6 +143,15 @@ func trimPod(in any) (any, error) {
 	out.Status.InitContainerStatuses = trimContainers(p.Status.InitContainerStatuses)
 	out.Status.ContainerStatuses = trimContainers(p.Status.ContainerStatuses)
 	return out, nil
+}
+
+// withoutAgent says whether a pod takes requests and has no agent to take them.
+func withoutAgent(p *corev1.Pod) bool {
+	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+	return ready && p.DeletionTimestamp == nil &&
+		!slices.ContainsFunc(p.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == deployer.AgentContainer })
 }
 
 func trimContainers(in []corev1.ContainerStatus) (out []corev1.ContainerStatus) {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,7 +165,9 @@ func (c *Controller) input(ctx context.Context, isvc *v1beta1.InferenceService, 
 	if h := have.own(routeKind, deployer.Name(isvc, deployer.Predictor)); h != nil {
 		in.NarrowSelector = h.route.Status.Path.NarrowSelector
 	}
-	return in, nil
+	pods, err := c.podsOf(isvc)
+	in.AgentMissing = slices.ContainsFunc(pods, withoutAgent)
+	return in, err
 }
 
 // renderStopped leaves nothing but the route, if there can be one. What keeps a

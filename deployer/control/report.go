@@ -35,6 +35,9 @@ func (c *Controller) report(ctx context.Context, isvc *v1beta1.InferenceService,
 	if h := have.own(scalerKind, what.name); h != nil {
 		in.Scaler = h.scaler
 	}
+	if h := have.own(routeKind, what.name); h != nil {
+		in.Path = h.route.Status.Path
+	}
 	if in.Pods, err = c.podsOf(isvc); err != nil {
 		return false, err
 	}

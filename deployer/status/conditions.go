@@ -66,6 +66,8 @@ func (w world) predictorCondition() v1beta1.Condition {
 		return predictor(corev1.ConditionFalse, ReasonStartFailed, w.startFailure())
 	case w.asleep() && w.failedBefore:
 		return w.before
+	case w.asleep() && !w.held() && w.before.Status != corev1.ConditionTrue:
+		return predictor(corev1.ConditionUnknown, ReasonPathNotConfirmed, "No replica runs, and the activators do not hold its requests yet: the route waits for their acknowledgement.")
 	case w.asleep():
 		return predictor(corev1.ConditionTrue, ReasonScaledToZero, "No replica runs because nothing was asked of it. The next request starts one and is held until that is ready.")
 	case w.waking() && w.before.Status == corev1.ConditionTrue && w.failure == nil:

@@ -43,6 +43,8 @@ type Input struct {
 	Deployment *appsv1.Deployment
 	// Scaler scales the Deployment. Nil if somebody else does.
 	Scaler *rawservev1alpha1.Scaler
+	// Path is the path that requests take now, as its route says.
+	Path rawservev1alpha1.PathStatus
 	// Pods are the component's, of whatever revision, in any order.
 	Pods []*corev1.Pod
 }
@@ -75,6 +77,8 @@ const (
 	ReasonStartFailed = "StartFailed"
 	// ReasonScaledToZero means that nothing runs, and the next request starts a replica.
 	ReasonScaledToZero = "ScaledToZero"
+	// ReasonPathNotConfirmed means that nothing runs and a request would not be held yet.
+	ReasonPathNotConfirmed = "PathNotConfirmed"
 	// ReasonActivating means that a replica starts from zero while requests are held.
 	ReasonActivating = "Activating"
 	// ReasonClusterLocal means that the service is reached within the cluster only.

@@ -245,6 +245,11 @@ func TestATransitionTimeMovesWithTheStatusOnly(t *testing.T) {
 	require.Equal(t, later, at(v1beta1.ConditionPredictorReady), "another reason, the same status")
 }
 
+// held is the path of a service whose requests activators hold.
+func held(i *status.Input) {
+	i.Path = rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathActivator, Confirmed: true}
+}
+
 func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 	for _, c := range []struct {
 		situation string
@@ -253,7 +258,9 @@ func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 	}{
 		{"scaled to zero", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", ""),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
-		{"never started, initial scale zero", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", ""),
+		{"never started, initial scale zero, and no activator holds its requests yet", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", ""),
+			"Ready=False(Predictor ingress not created) PredictorReady=Unknown(PathNotConfirmed) IngressReady=False(Predictor ingress not created) UpToDate Standby/Standby"},
+		{"never started, initial scale zero", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", "").with(held),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
 		{"at zero without a Scaler", ready().deployed(first, 0, 0, isAvailable, rolledOut).with(func(i *status.Input) { i.Pods = nil }),
 			"Ready=True PredictorReady=True IngressReady=True(ClusterLocal) InProgress Pending/Pending"},
@@ -269,7 +276,7 @@ func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 			"Ready=False(StartFailed) PredictorReady=False(StartFailed) IngressReady=True(ClusterLocal) BlockedByFailedLoad Pending/FailedToLoad"},
 		{"some time after that", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("StartFailed", "gave up").then().scaler("AtZero", ""),
 			"Ready=False(StartFailed) PredictorReady=False(StartFailed) IngressReady=True(ClusterLocal) BlockedByFailedLoad Pending/FailedToLoad"},
-		{"and a new revision after that", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("StartFailed", "gave up").then().scaler("AtZero", "").deployed(second, 0, 0, isAvailable, rolledOut),
+		{"and a new revision after that", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("StartFailed", "gave up").then().scaler("AtZero", "").deployed(second, 0, 0, isAvailable, rolledOut).with(held),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
 	} {
 		t.Run(c.situation, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/deployer"
 )
@@ -85,6 +86,12 @@ func (w world) canSleep() bool {
 // asleep says whether nothing runs because nothing has to.
 func (w world) asleep() bool {
 	return w.in.Deployment != nil && w.asked == 0 && w.canSleep()
+}
+
+// held says whether a request that comes while nothing runs finds an activator.
+func (w world) held() bool {
+	p := w.in.Path
+	return p.Confirmed && (p.Mode == rawservev1alpha1.PathActivator || p.Mode == rawservev1alpha1.PathActivatorOnly)
 }
 
 // waking says whether the first replica of one that slept starts: the latest

@@ -125,6 +125,11 @@ func (x *Exchange) Try(addr string) Outcome {
 		return x.join(ctx, res)
 	}
 	defer res.Body.Close()
+	if x.in.ProtoMajor == 2 {
+		// A response may end before its request: a stream that is refused. Over HTTP/2
+		// its Close waits until no more of the request is being sent.
+		defer x.body.end()
+	}
 	return x.relay(ctx, res, limits)
 }
 
@@ -205,6 +210,16 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) Close() error { return nil }
+
+// end makes a Read that waits for the client return: nothing more is to be sent.
+func (b *body) end() {
+	switch src := b.src.(type) {
+	case io.Closer:
+		_ = src.Close()
+	case interface{ Close() }:
+		src.Close()
+	}
+}
 
 func (b *body) failure() error {
 	if p := b.err.Load(); p != nil {

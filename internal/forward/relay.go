@@ -60,7 +60,8 @@ func (e *writeError) Unwrap() error { return e.err }
 // copyBody streams: what has been read is with the client before more is waited
 // for. Only where nothing more will come is the flush left to the handler's end.
 func (x *Exchange) copyBody(res *http.Response, l *limits) error {
-	if res.ContentLength == 0 || res.Body == http.NoBody {
+	// An empty body has to be read where trailers follow: they are known after its end.
+	if res.Body == http.NoBody || (res.ContentLength == 0 && len(res.Trailer) == 0) {
 		return nil
 	}
 	buf := copyBuffers.Get().(*[copyBuffer]byte)

@@ -34,14 +34,16 @@ func named(port string) func(*v1beta1.InferenceService) {
 	return func(s *v1beta1.InferenceService) { s.Spec.Predictor.Containers[0].Ports[0].Name = port }
 }
 
+var tensor = []*oip.ModelInferRequest_InferInputTensor{{
+	Name: "x", Datatype: "FP32", Shape: []int64{1, 2}, Contents: &oip.InferTensorContents{Fp32Contents: []float32{1, 2}},
+}}
+
 func TestGRPCRequestIsAnsweredFromZero(t *testing.T) {
 	ns := namespace(t)
 	toZero(t, ns, harness.TestService("rpc", nil, named("h2c")))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	answer, err := grpcClient(t, ns, "rpc").ModelInfer(ctx, &oip.ModelInferRequest{ModelName: "rpc", Id: "42", Inputs: []*oip.ModelInferRequest_InferInputTensor{{
-		Name: "x", Datatype: "FP32", Shape: []int64{1, 2}, Contents: &oip.InferTensorContents{Fp32Contents: []float32{1, 2}},
-	}}})
+	answer, err := grpcClient(t, ns, "rpc").ModelInfer(ctx, &oip.ModelInferRequest{ModelName: "rpc", Id: "42", Inputs: tensor})
 	require.NoError(t, err)
 	require.Equal(t, "rpc", answer.ModelName)
 	require.Equal(t, "42", answer.Id)
@@ -59,12 +61,19 @@ func TestGRPCStreamFlowsBothWaysFromZero(t *testing.T) {
 	// collected on the way in either direction.
 	for i := range 5 {
 		id := fmt.Sprint(i)
-		require.NoError(t, stream.Send(&oip.ModelInferRequest{ModelName: "stream", Id: id}))
+		require.NoError(t, stream.Send(&oip.ModelInferRequest{ModelName: "stream", Id: id, Inputs: tensor}))
 		answer, err := stream.Recv()
 		require.NoError(t, err)
 		require.Equal(t, id, answer.Id)
 	}
 	require.NoError(t, stream.CloseSend())
+
+	// A stream that the server refuses ends although the client would go on sending.
+	refused, err := grpcClient(t, ns, "stream").ModelStreamInfer(ctx)
+	require.NoError(t, err)
+	require.NoError(t, refused.Send(&oip.ModelInferRequest{ModelName: "stream"}))
+	_, err = refused.Recv()
+	require.Equal(t, codes.InvalidArgument, status.Code(err), err)
 }
 
 func TestGRPCClientLearnsWhyNothingStarts(t *testing.T) {
