@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -19,6 +21,8 @@ type prober struct {
 	state agent.Readiness
 	// ready is closed while the server is ready.
 	ready chan struct{}
+	// first is when the server was ready for the first time; zero before.
+	first time.Time
 }
 
 func newProber(p *agent.Probe) *prober {
@@ -55,10 +59,29 @@ func (p *prober) note(reply agent.Reply, now time.Time) time.Duration {
 	switch {
 	case p.state.Ready && !was:
 		close(p.ready)
+		if p.first.IsZero() {
+			p.first = now
+		}
 	case !p.state.Ready && was:
 		p.ready = make(chan struct{})
 	}
 	return p.state.Pause(p.probe, reply, now)
+}
+
+// firstReady is when the server was ready for the first time; zero before.
+func (p *prober) firstReady() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+// write adds the moment from which on a start took longer than it had to.
+func (p *prober) write(w io.Writer) {
+	first := p.firstReady()
+	if first.IsZero() {
+		return
+	}
+	fmt.Fprintf(w, "# HELP rawserve_agent_server_ready_timestamp_seconds When the server answered its readiness probe for the first time, in seconds since 1970.\n# TYPE rawserve_agent_server_ready_timestamp_seconds gauge\nrawserve_agent_server_ready_timestamp_seconds %.6f\n", float64(first.UnixMicro())/1e6)
 }
 
 // refused is called when a request met a server that does not listen. That is

@@ -44,6 +44,7 @@ func TestRequestsPassUnchangedAndAreCounted(t *testing.T) {
 			metrics := r.get("/metrics").body
 			require.Contains(t, metrics, "rawserve_agent_requests_total{code=\"2xx\"} 1\n")
 			require.Contains(t, metrics, "rawserve_agent_first_byte_seconds_count 1\n")
+			require.NotContains(t, metrics, "server_ready_timestamp", "this pod's readiness is kubelet's")
 		})
 	}
 }

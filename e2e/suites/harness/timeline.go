@@ -1,8 +1,16 @@
 package harness
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,9 +33,10 @@ type Timeline struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu     sync.Mutex
-	seen   map[string]bool
-	events []Event
+	mu        sync.Mutex
+	seen      map[string]bool
+	events    []Event
+	addresses map[string]bool
 }
 
 // WatchStart begins to note when the Deployment is asked for replicas and how
@@ -40,7 +49,7 @@ func (e *Env) WatchStart(ctx context.Context, namespace, deployment string) (*Ti
 	}
 	selector := metav1.FormatLabelSelector(d.Spec.Selector)
 	ctx, cancel := context.WithCancel(ctx)
-	t := &Timeline{cancel: cancel, seen: map[string]bool{}}
+	t := &Timeline{cancel: cancel, seen: map[string]bool{}, addresses: map[string]bool{}}
 	deployments, err := e.Kube.AppsV1().Deployments(namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + deployment, ResourceVersion: d.ResourceVersion})
 	if err != nil {
 		cancel()
@@ -57,11 +66,50 @@ func (e *Env) WatchStart(ctx context.Context, namespace, deployment string) (*Ti
 	return t, nil
 }
 
-// Stop ends the watches and returns what was seen, in order.
+// Stop ends the watches and returns what was seen.
 func (t *Timeline) Stop() []Event {
 	t.cancel()
 	t.done.Wait()
 	return t.events
+}
+
+// ServerAnswered asks the agents of the pods seen when their server answered its
+// readiness probe for the first time, by the node's clock.
+func (e *Env) ServerAnswered(ctx context.Context, t *Timeline) ([]Event, error) {
+	t.mu.Lock()
+	addresses := slices.Collect(maps.Keys(t.addresses))
+	t.mu.Unlock()
+	var events []Event
+	for _, address := range addresses {
+		at, err := e.serverReadyAt(ctx, address)
+		if err != nil {
+			return nil, fmt.Errorf("asking the agent at %s when the server answered: %w", address, err)
+		}
+		events = append(events, Event{At: at, What: "server answered the agent"})
+	}
+	return events, nil
+}
+
+func (e *Env) serverReadyAt(ctx context.Context, address string) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(address, "9082")+"/metrics", nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	resp, err := e.HTTPClient(false).Do(req)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), "rawserve_agent_server_ready_timestamp_seconds "); ok {
+			seconds, err := strconv.ParseFloat(text, 64)
+			return time.UnixMicro(int64(seconds * 1e6)), err
+		}
+	}
+	return time.Time{}, errors.Join(errors.New("it has no such metric"), lines.Err())
 }
 
 func (t *Timeline) follow(w watch.Interface) {
@@ -86,6 +134,9 @@ func (t *Timeline) pod(p *corev1.Pod) {
 		t.note("pod scheduled")
 	}
 	if p.Status.PodIP != "" {
+		t.mu.Lock()
+		t.addresses[p.Status.PodIP] = true
+		t.mu.Unlock()
 		t.note("pod has its address")
 	}
 	for _, c := range p.Status.InitContainerStatuses {

@@ -93,8 +93,14 @@ func fromZero(ctx context.Context, env *harness.Env) error {
 	if !slices.Equal(classes, wanted) {
 		return fmt.Errorf("the model predicted %v where %v is right", classes, wanted)
 	}
+	answered, err := env.ServerAnswered(ctx, timeline)
+	if err != nil {
+		return err
+	}
+	events = append(append(events, answered...), harness.Event{At: firstByte, What: "first byte of the answer"})
+	slices.SortStableFunc(events, func(a, b harness.Event) int { return a.At.Compare(b.At) })
 	fmt.Println("  from zero, seconds after the request was sent:")
-	for _, e := range append(events, harness.Event{At: firstByte, What: "first byte of the answer"}) {
+	for _, e := range events {
 		fmt.Printf("  %8.3f  %s\n", e.At.Sub(began).Seconds(), e.What)
 	}
 	fmt.Println()
@@ -168,12 +174,12 @@ func underLoad(ctx context.Context, env *harness.Env) error {
 
 func whatNext(env *harness.Env, cluster string) error {
 	fmt.Fprintf(os.Stdout, `What to try next:
-  export KUBECONFIG=%s
-  %s get isvc,scaler,inferenceroute -A
-  %s describe scaler %s -n %s        # every decision with its reasons
-  %s get --raw /apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/scalers.rawserve.dev/%s/inference_concurrency
-  %s apply -f manifests/samples/custom-container.yaml
-  make demo-down                      # removes cluster %s and all that is in it
-`, env.Target.Kubeconfig, env.Target.Kubectl, env.Target.Kubectl, deployment, demoNamespace, env.Target.Kubectl, demoNamespace, deployment, env.Target.Kubectl, cluster)
+  export KUBECONFIG=%s PATH=%s:$PATH
+  kubectl get isvc,scaler,inferenceroute -A
+  kubectl describe scaler %s -n %s        # every decision with its reasons
+  kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/scalers.rawserve.dev/%s/inference_concurrency
+  kubectl apply -f manifests/samples/custom-container.yaml
+  make demo-down                      # removes what the demo made (local cluster: %s)
+`, env.Target.Kubeconfig, filepath.Dir(env.Target.Kubectl), deployment, demoNamespace, demoNamespace, deployment, cluster)
 	return nil
 }
