@@ -47,7 +47,7 @@ func TestThoseBeyondTheLimitWaitInOrderUpToTheDepth(t *testing.T) {
 }
 
 func TestWithoutALimitEverybodyGoesIn(t *testing.T) {
-	var l *Limiter = NewLimiter(0, 5)
+	l := NewLimiter(0, 5)
 	in, _ := l.Enter()
 	require.True(t, in)
 	l.Leave()

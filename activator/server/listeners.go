@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,7 +37,7 @@ func (l *listeners) listen(port int) error {
 	if l.ended {
 		return errors.New("the activator is shutting down")
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort(l.host, strconv.Itoa(port)))
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(l.host, strconv.Itoa(port)))
 	if err != nil {
 		return fmt.Errorf("opening the listener: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,11 +123,22 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	return r
 }
 
+// nextPort goes through the ports of routes.
+var nextPort atomic.Int32
+
+// freePort finds a port that nobody listens on, among those of routes. Servers
+// that listen on a port of the kernel's choice get one above them, so none of
+// them takes it before the route does.
 func freePort(t testing.TB) int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	for range 1000 {
+		port := 10_000 + int(nextPort.Add(1))%22_000
+		if ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			ln.Close()
+			return port
+		}
+	}
+	require.FailNow(t, "no port of routes is free")
+	return 0
 }
 
 // serve applies a route to the pods' port; change may alter it first.

@@ -143,7 +143,7 @@ func serving(frame []byte) bool {
 	status := uint64(0)
 	for len(message) > 0 {
 		tag, n := binary.Uvarint(message)
-		if n <= 0 || tag != 1<<3|0 {
+		if n <= 0 || tag != 1<<3 {
 			return status == 1
 		}
 		value, m := binary.Uvarint(message[n:])

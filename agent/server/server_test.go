@@ -187,6 +187,7 @@ func TestReadyAnswersAsSoonAsTheServerDoes(t *testing.T) {
 	ready.Store(true)
 	require.Equal(t, 200, (<-asked).code)
 	require.Equal(t, 200, r.get("/ready").code)
+	require.Regexp(t, `(?m)^rawserve_agent_server_ready_timestamp_seconds \d+\.\d+$`, r.get("/metrics").body)
 
 	// The server is gone: the first request that finds out ends the readiness.
 	srv.Close()

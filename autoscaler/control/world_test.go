@@ -110,7 +110,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) controller() *Controller {
 	w.registry = prometheus.NewRegistry()
 	w.turns = make(chan string, 100_000)
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if os.Getenv("RAWSERVE_TEST_LOG") != "" {
 		log = os.Stderr
 	}

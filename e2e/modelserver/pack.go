@@ -120,7 +120,10 @@ func lock(ctx context.Context, file string) (release func(), err error) {
 		return func() { _ = f.Close() }, nil // closing unlocks
 	case <-ctx.Done():
 		// The goroutine ends with the other build; the lock it may get is let go then.
-		go func() { <-locked; _ = f.Close() }()
+		go func() {
+			_ = <-locked
+			_ = f.Close()
+		}()
 		return nil, ctx.Err()
 	}
 }

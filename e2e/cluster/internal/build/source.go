@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -36,7 +37,7 @@ func FindSource() (string, error) {
 		}
 	}
 	// From another module of the tree that requires this one.
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", modulePath).Output()
+	out, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}", modulePath).Output()
 	if dir := filepath.Join(strings.TrimSpace(string(out)), "components"); err == nil && isSource(dir) {
 		return dir, nil
 	}
@@ -56,7 +57,7 @@ func DefaultFolder() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		// A service has no home.
-		return "/var/cache/rawserve", nil
+		return "/var/cache/rawserve", nil //nolint:nilerr // the folder is the answer to that
 	}
 	return filepath.Join(dir, "rawserve"), nil
 }

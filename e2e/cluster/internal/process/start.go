@@ -52,7 +52,7 @@ func Start(d Daemon) error {
 	defer log.Close()
 	args := append([]string{"-c", launcher, "sh"}, d.Groups...)
 	args = append(append(args, "--"), d.Args...)
-	cmd := exec.Command("/bin/sh", args...)
+	cmd := exec.Command("/bin/sh", args...) //nolint:noctx // it is to outlive this program
 	cmd.Env = d.Env
 	if len(cmd.Env) == 0 {
 		return fmt.Errorf("starting %s: it has no environment, not even a path", filepath.Base(d.Args[0]))
