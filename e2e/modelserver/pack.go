@@ -121,7 +121,7 @@ func lock(ctx context.Context, file string) (release func(), err error) {
 	case <-ctx.Done():
 		// The goroutine ends with the other build; the lock it may get is let go then.
 		go func() {
-			_ = <-locked
+			<-locked //nolint:errcheck // the lock is let go either way
 			_ = f.Close()
 		}()
 		return nil, ctx.Err()

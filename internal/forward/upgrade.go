@@ -73,7 +73,7 @@ func (x *Exchange) pump(ctx context.Context, client net.Conn, fromClient io.Read
 	client.Close()
 	server.Close()
 	for ; left > 0; left-- {
-		<-ended
+		<-ended //nolint:errcheck // why it ended does not matter any more
 	}
 }
 

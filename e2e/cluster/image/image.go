@@ -110,7 +110,7 @@ func Write(ctx context.Context, s Spec, file string) (err error) {
 }
 
 func assemble(ctx context.Context, s Spec, scratch string) (v1.Image, error) {
-	var img v1.Image = empty.Image
+	img := empty.Image
 	for i, entries := range s.Layers {
 		layer, err := writeLayer(ctx, entries, filepath.Join(scratch, fmt.Sprintf("layer-%d.tar", i)))
 		if err != nil {
