@@ -26,14 +26,29 @@ unit() {
   done
 }
 
+# The suite brings its cluster up itself and leaves it; it is removed here, unless
+# KEEP_CLUSTER is set. A cluster of KUBECONFIG's is used as it is.
 e2e() {
   step "end to end"
+  if [[ -z ${KUBECONFIG:-} && -z ${KEEP_CLUSTER:-} ]]; then
+    trap 'cluster down --name rawserve-e2e' EXIT
+  fi
   (cd e2e/suites && go vet ./... && go test -count=1 -timeout 40m -v ./...)
+}
+
+# The local cluster's own promises: nothing is left behind, whatever is killed.
+selftest() {
+  if [[ $(id -u) != 0 || -n ${KUBECONFIG:-} ]]; then
+    echo "the local cluster's own test needs root and is left out with KUBECONFIG"
+    return
+  fi
+  step "the local cluster itself"
+  (cd e2e/cluster && RAWSERVE_CLUSTER_SELFTEST=1 go test -count=1 -timeout 20m -run TestUpTwiceAndDownLeavesNothing -v .)
 }
 
 case $what in
 unit) binaries && unit ;;
 e2e) e2e ;;
-all) binaries && unit && e2e ;;
+all) binaries && unit && e2e && selftest ;;
 *) echo "usage: $0 unit|e2e|all" >&2 && exit 2 ;;
 esac

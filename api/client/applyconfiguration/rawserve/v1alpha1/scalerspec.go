@@ -43,8 +43,9 @@ type ScalerSpecApplyConfiguration struct {
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`
 	// ScaleDownDelay is how long demand must stay lower before replicas shrink. Default 0s, at most 1h.
 	ScaleDownDelay *v1.Duration `json:"scaleDownDelay,omitempty"`
-	// ScaleToZeroGracePeriod is the longest wait for the path through the activators
-	// to be confirmed before the last replica may go. Default 30s.
+	// ScaleToZeroGracePeriod is how long the path through the activators may take to
+	// be confirmed before the reason becomes PathUnconfirmed. The last replica stays
+	// until it is confirmed, however long that takes. Default 30s.
 	ScaleToZeroGracePeriod *v1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
 	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
 	// demand ended. Default 0s, at most 1h.
