@@ -22,8 +22,10 @@ import (
 )
 
 // Grace is how long a written slice, or a restored selector, is given to reach
-// the nodes.
-const Grace = time.Second
+// the nodes. kube-proxy programs a node at most once a second by default, and a
+// busy one needs a while for it: after one second connections were still refused
+// on a node with 25 new Services. Longer costs no more than a replica's idle seconds.
+const Grace = 3 * time.Second
 
 // look is when a switch that waits for somebody else is looked at again.
 const look = time.Second
