@@ -37,7 +37,7 @@ func (c *Controller) reconcileRoute(ctx context.Context, key string) (time.Durat
 	service, ok := get[*corev1.Service](c.informers.services, route.Namespace+"/"+route.Spec.ServiceName)
 	if !ok || service.DeletionTimestamp != nil {
 		return 0, c.writeRouteStatus(ctx, route, v1alpha1.PathStatus{
-			Mode: v1alpha1.PathDirect, Since: route.Status.Path.Since,
+			Mode: v1alpha1.PathDirect, Reason: v1alpha1.PathNoEndpoint, Since: route.Status.Path.Since,
 			Message: fmt.Sprintf("Service %s does not exist yet; the path is decided once it does.", route.Spec.ServiceName),
 		})
 	}
@@ -95,7 +95,7 @@ func readyEndpoints(s *discoveryv1.EndpointSlice) int {
 func (c *Controller) writeRouteStatus(ctx context.Context, route *v1alpha1.InferenceRoute, status v1alpha1.PathStatus) error {
 	old := route.Status.Path
 	if route.Status.ObservedGeneration == route.Generation && old.Mode == status.Mode && old.Confirmed == status.Confirmed &&
-		old.NarrowSelector == status.NarrowSelector && old.Message == status.Message {
+		old.NarrowSelector == status.NarrowSelector && old.Reason == status.Reason && old.Message == status.Message {
 		return nil
 	}
 	apply := applyv1alpha1.InferenceRoute(route.Name, route.Namespace).WithUID(route.UID).
@@ -103,7 +103,7 @@ func (c *Controller) writeRouteStatus(ctx context.Context, route *v1alpha1.Infer
 			WithObservedGeneration(route.Generation).
 			WithPath(applyv1alpha1.PathStatus().
 				WithMode(status.Mode).WithConfirmed(status.Confirmed).WithNarrowSelector(status.NarrowSelector).
-				WithSince(status.Since).WithMessage(status.Message)))
+				WithReason(status.Reason).WithSince(status.Since).WithMessage(status.Message)))
 	_, err := c.options.Rawserve.RawserveV1alpha1().InferenceRoutes(route.Namespace).ApplyStatus(ctx, apply, metav1.ApplyOptions{FieldManager: PathManager, Force: true})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil // deleted meanwhile

@@ -98,7 +98,7 @@ func Step(in Input) Output {
 	}
 	out.Gone = s.gone()
 	out.Status.Since = in.Status.Since
-	if out.Status.Mode != in.Status.Mode || out.Status.Confirmed != in.Status.Confirmed || in.Status.Since.IsZero() {
+	if out.Status.Mode != in.Status.Mode || out.Status.Confirmed != in.Status.Confirmed || out.Status.Reason != in.Status.Reason || in.Status.Since.IsZero() {
 		out.Status.Since = metav1.NewMicroTime(in.Now)
 	}
 	return out
@@ -145,6 +145,7 @@ func (s *step) sort() {
 func (s *step) enter() Output {
 	out := Output{Status: v1alpha1.PathStatus{Mode: s.in.Wanted}}
 	if out.Slice = s.slice(); out.Slice == nil {
+		out.Status.Reason = v1alpha1.PathNoActivator
 		out.Status.Message = "No activator listens for the route" + s.reasons() + "; the path stays with the Service's own endpoints."
 		out.NextLook = look
 		return out
@@ -158,9 +159,11 @@ func (s *step) enter() Output {
 	case inForce:
 		out.Status.Confirmed = true
 	case len(s.pending) > 0:
+		out.Status.Reason = v1alpha1.PathWaitingForActivators
 		out.Status.Message = "Waits for the activators to listen" + s.reasons() + "."
 		out.NextLook = look
 	case !written || left > 0:
+		out.Status.Reason = v1alpha1.PathWaitingForNodes
 		out.Status.Message = "Waits for the nodes to learn of the activators' addresses."
 		out.NextLook = min(max(left, time.Millisecond), Grace)
 	default:
@@ -168,39 +171,58 @@ func (s *step) enter() Output {
 	}
 	out.Status.NarrowSelector = s.in.Wanted == v1alpha1.PathActivatorOnly && out.Status.Confirmed
 	if out.Status.Confirmed {
+		out.Status.Reason = v1alpha1.PathInForce
 		out.Status.Message = fmt.Sprintf("%d of %d ready activators take the requests.", len(s.usable), len(s.usable)+len(s.refusing)+s.outside())
 	}
 	return out
 }
 
+// leave restores the Service's own endpoints. A Service that is new has none yet,
+// and nodes that have not heard of it: it is confirmed like one that is left by
+// the activators, but without a slice to remove.
 func (s *step) leave() Output {
 	out := Output{Status: v1alpha1.PathStatus{Mode: v1alpha1.PathDirect}}
-	if s.in.Slice == nil {
-		out.Status.Confirmed = true
+	before := s.in.Status
+	if s.in.Slice == nil && before.Mode == v1alpha1.PathDirect && before.Confirmed {
+		out.Status.Confirmed, out.Status.Reason = true, v1alpha1.PathInForce
 		return out
 	}
-	// The cache may still show endpoints of before the selector was narrowed; the
-	// grace lets what the restored one brings arrive.
+	// The caches may still show endpoints of before the selector was narrowed, and
+	// the nodes learn of new ones later still.
 	left := Grace
-	if s.in.Status.Mode == v1alpha1.PathDirect {
-		left = Grace - s.in.Now.Sub(s.in.Status.Since.Time)
+	if before.Mode == v1alpha1.PathDirect {
+		switch before.Reason {
+		case v1alpha1.PathWaitingForNodes:
+			left = Grace - s.in.Now.Sub(before.Since.Time)
+		case v1alpha1.PathRemovingActivators:
+			left = 0
+		}
 	}
 	switch {
-	case s.in.Narrowed || s.in.Status.NarrowSelector:
+	case s.in.Narrowed || before.NarrowSelector:
+		out.Status.Reason = v1alpha1.PathSelectorNarrowed
 		out.Status.Message = "Waits for the Service's selector to be restored."
 		out.NextLook = look
 	case s.in.NativeReady == 0:
+		out.Status.Reason = v1alpha1.PathNoEndpoint
 		out.Status.Message = "Waits for a ready endpoint of the Service's own."
 		out.NextLook = look
 	case left > 0:
+		out.Status.Reason = v1alpha1.PathWaitingForNodes
 		out.Status.Message = "Waits for the nodes to learn of the Service's own endpoints."
 		out.NextLook = min(left, Grace)
+	case s.in.Slice == nil:
+		out.Status.Confirmed, out.Status.Reason = true, v1alpha1.PathInForce
+		return out
 	default:
 		// Direct is confirmed once the slice is seen to be gone.
+		out.Status.Reason = v1alpha1.PathRemovingActivators
 		out.Status.Message = "Removes the activators' addresses."
 		return out
 	}
-	out.Slice = s.slice()
+	if s.in.Slice != nil {
+		out.Slice = s.slice()
+	}
 	return out
 }
 

@@ -257,10 +257,15 @@ func requireSound(t *testing.T, in Input, out Output) {
 	}
 }
 
-func TestSinceMovesOnlyWithModeAndConfirmation(t *testing.T) {
+func TestSinceMovesOnlyWithModeConfirmationAndReason(t *testing.T) {
 	in := Input{Now: epoch, Generation: 1, NativeReady: 1}
 	first := Step(in)
 	require.Equal(t, metav1.NewMicroTime(epoch), first.Status.Since)
-	in.Status, in.Now = first.Status, epoch.Add(time.Minute)
+	in.Status, in.Now = first.Status, epoch.Add(Grace/2)
 	require.Equal(t, first.Status, Step(in).Status)
+	in.Now = epoch.Add(Grace)
+	second := Step(in)
+	require.Equal(t, metav1.NewMicroTime(in.Now), second.Status.Since)
+	in.Status, in.Now = second.Status, epoch.Add(time.Minute)
+	require.Equal(t, second.Status, Step(in).Status)
 }

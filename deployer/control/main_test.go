@@ -18,6 +18,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -118,9 +119,13 @@ func (c *cluster) deployment(name string) *appsv1.Deployment {
 	return d
 }
 
-// roll plays the Deployment controller at the end of a rollout.
+// roll plays the Deployment controller at the end of a rollout, and the path loop
+// once the nodes know of the pods.
 func (c *cluster) roll(name string) {
 	c.t.Helper()
+	_, err := c.rawserve.RawserveV1alpha1().InferenceRoutes(c.namespace).Patch(c.t.Context(), name, types.MergePatchType,
+		[]byte(`{"status":{"path":{"mode":"Direct","confirmed":true}}}`), metav1.PatchOptions{}, "status")
+	require.NoError(c.t, err)
 	require.Eventually(c.t, func() bool {
 		d := c.deployment(name)
 		n := *d.Spec.Replicas

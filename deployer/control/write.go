@@ -32,9 +32,9 @@ func (c *Controller) apply(ctx context.Context, isvc *v1beta1.InferenceService, 
 
 // prune deletes objects that are not wanted any more: of our making, or another
 // controller's under a name that is ours now. While the pods of a new name are not
-// ready yet, those of the former name go on serving.
+// ready yet, or requests would not reach them, those of the former name go on serving.
 func (c *Controller) prune(ctx context.Context, isvc *v1beta1.InferenceService, have owned, what found) error {
-	replaced := what.stopped || carries(have.own(deploymentKind, what.name))
+	replaced := what.stopped || carries(have.own(deploymentKind, what.name)) && reached(have.own(routeKind, what.name))
 	for k, objects := range have.byKind {
 		if !k.prune {
 			continue
@@ -61,6 +61,9 @@ func carries(h *held) bool {
 	d := h.deployment
 	return d.Status.AvailableReplicas > 0 || d.Spec.Replicas != nil && *d.Spec.Replicas == 0
 }
+
+// reached says whether every request to a route's Service finds an endpoint.
+func reached(h *held) bool { return h != nil && h.route.Status.Path.Confirmed }
 
 // pruneRevisions keeps the history within its limit.
 func (c *Controller) pruneRevisions(ctx context.Context, isvc *v1beta1.InferenceService, have owned) error {

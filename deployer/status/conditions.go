@@ -74,6 +74,9 @@ func (w world) predictorCondition() v1beta1.Condition {
 		return predictor(corev1.ConditionTrue, ReasonActivating, "The first replica starts. Requests are held until it is ready.")
 	}
 	c := fromDeployment(w.in.Deployment)
+	if c.Reason == minimumReplicasUnavailable && w.before.Status == corev1.ConditionTrue && w.available > 0 && w.previous.LatestReadyRevision == w.in.Revision {
+		return predictor(corev1.ConditionTrue, ReasonReplicasMissing, "Fewer replicas are available than asked for, because some start or have failed; the others serve.")
+	}
 	if w.failure != nil && c.Status != corev1.ConditionTrue {
 		c.Message = strings.TrimSpace(c.Message + " " + w.failure.sentence())
 	}
@@ -84,13 +87,20 @@ func predictor(status corev1.ConditionStatus, reason, message string) v1beta1.Co
 	return v1beta1.Condition{Type: v1beta1.ConditionPredictorReady, Status: status, Reason: reason, Message: message}
 }
 
-// ingressCondition is true as soon as the predictor has something to be reached
-// by: addresses outside the cluster are not made, so nothing waits for them.
+// ingressCondition is true once requests can reach the predictor: addresses outside
+// the cluster are not made, so nothing waits for them, but a Service whose first
+// endpoint the nodes have not learned of yet refuses connections. Once reached it
+// stays so, because later changes of the path leave no moment without an endpoint.
 func (w world) ingressCondition(predictor v1beta1.Condition) v1beta1.Condition {
 	c := v1beta1.Condition{Type: v1beta1.ConditionIngressReady, Status: corev1.ConditionFalse, Reason: v1beta1.ReasonPredictorIngressNotCreated}
-	ready := predictor.Status == corev1.ConditionTrue
-	reached := w.previous.URL != "" && w.in.Deployment != nil
-	if !ready && !reached {
+	reached := w.reachedBefore && w.in.Deployment != nil
+	switch {
+	case reached:
+	case predictor.Status != corev1.ConditionTrue:
+		return c
+	case !w.in.Path.Confirmed:
+		c.Reason = ReasonPathNotConfirmed
+		c.Message = strings.TrimSpace("The predictor is ready, but not every request would reach it yet. " + w.in.Path.Message)
 		return c
 	}
 	c.Status, c.Reason = corev1.ConditionTrue, ReasonClusterLocal

@@ -77,10 +77,12 @@ const (
 	ReasonStartFailed = "StartFailed"
 	// ReasonScaledToZero means that nothing runs, and the next request starts a replica.
 	ReasonScaledToZero = "ScaledToZero"
-	// ReasonPathNotConfirmed means that nothing runs and a request would not be held yet.
+	// ReasonPathNotConfirmed means that requests would neither reach a replica nor be held yet.
 	ReasonPathNotConfirmed = "PathNotConfirmed"
 	// ReasonActivating means that a replica starts from zero while requests are held.
 	ReasonActivating = "Activating"
+	// ReasonReplicasMissing means that the service serves with fewer replicas than asked for.
+	ReasonReplicasMissing = "ReplicasMissing"
 	// ReasonClusterLocal means that the service is reached within the cluster only.
 	ReasonClusterLocal = "ClusterLocal"
 )

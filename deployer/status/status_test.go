@@ -39,6 +39,7 @@ func model() *scene {
 		Revision:   first,
 		Runtime:    &deployer.RuntimeRef{Name: "kserve-sklearnserver", Scope: deployer.Cluster},
 		Deployment: deployment(first, 1, 0),
+		Path:       rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathDirect, Confirmed: true},
 	}}
 }
 
@@ -250,6 +251,32 @@ func held(i *status.Input) {
 	i.Path = rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathActivator, Confirmed: true}
 }
 
+// unreached is the path of a service of which the nodes have not learned yet.
+func unreached(i *status.Input) {
+	i.Path = rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathDirect, Message: "Waits for the nodes."}
+}
+
+func TestAModelIsReadyOnceRequestsReachItAndStaysSo(t *testing.T) {
+	s := model().deployed(first, 1, 1, isAvailable, rolledOut).with(unreached).then()
+	require.Equal(t, "Ready=False(PathNotConfirmed) PredictorReady=True IngressReady=False(PathNotConfirmed) UpToDate Loaded/Loaded", short(s.Service.Status))
+	require.Contains(t, v1beta1.FindCondition(s.Service.Status.Conditions, v1beta1.ConditionReady).Message, "Waits for the nodes.")
+
+	s.with(func(i *status.Input) { i.Path.Confirmed = true }).then()
+	require.Equal(t, "Ready=True PredictorReady=True IngressReady=True(ClusterLocal) UpToDate Loaded/Loaded", short(s.Service.Status))
+
+	s.with(unreached).then()
+	require.Equal(t, "Ready=True PredictorReady=True IngressReady=True(ClusterLocal) UpToDate Loaded/Loaded", short(s.Service.Status), "a path that changes has endpoints all the time")
+}
+
+func TestMoreReplicasDoNotMakeAServingModelUnready(t *testing.T) {
+	s := ready().deployed(first, 5, 1, notAvailable, rolledOut)
+	require.Equal(t, "Ready=True PredictorReady=True(ReplicasMissing) IngressReady=True(ClusterLocal) UpToDate Loaded/Loaded", short(status.Compute(s.Input)))
+	require.Equal(t, "Ready=False(MinimumReplicasUnavailable) PredictorReady=False(MinimumReplicasUnavailable) IngressReady=True(ClusterLocal) InProgress Pending/Loading",
+		short(status.Compute(ready().deployed(first, 5, 0, notAvailable, rolledOut).Input)), "none is left")
+	require.Equal(t, "Ready=False(MinimumReplicasUnavailable) PredictorReady=False(MinimumReplicasUnavailable) IngressReady=True(ClusterLocal) InProgress Loaded/Loading",
+		short(status.Compute(ready().deployed(second, 5, 1, notAvailable, rolling).Input)), "a revision that has never been ready")
+}
+
 func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 	for _, c := range []struct {
 		situation string
@@ -258,7 +285,7 @@ func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 	}{
 		{"scaled to zero", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", ""),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
-		{"never started, initial scale zero, and no activator holds its requests yet", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", ""),
+		{"never started, initial scale zero, and no activator holds its requests yet", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", "").with(unreached),
 			"Ready=False(Predictor ingress not created) PredictorReady=Unknown(PathNotConfirmed) IngressReady=False(Predictor ingress not created) UpToDate Standby/Standby"},
 		{"never started, initial scale zero", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", "").with(held),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},

@@ -17,6 +17,8 @@ type world struct {
 	previous v1beta1.ComponentStatus
 	// before is PredictorReady so far, empty if there is none.
 	before v1beta1.Condition
+	// reachedBefore is true once requests could reach the service.
+	reachedBefore bool
 	// failedBefore is true when the latest revision's model did not load and that
 	// is the last that was heard of it.
 	failedBefore bool
@@ -39,6 +41,8 @@ func look(in Input) world {
 	if c := v1beta1.FindCondition(in.Service.Status.Conditions, v1beta1.ConditionPredictorReady); c != nil {
 		w.before = *c
 	}
+	ingress := v1beta1.FindCondition(in.Service.Status.Conditions, v1beta1.ConditionIngressReady)
+	w.reachedBefore = ingress != nil && ingress.Status == corev1.ConditionTrue
 	w.failedBefore = in.Service.Status.ModelStatus.TransitionStatus == v1beta1.TransitionBlockedByFailedLoad &&
 		w.before.Status == corev1.ConditionFalse && w.previous.LatestCreatedRevision == in.Revision
 	if d := in.Deployment; d != nil {
@@ -152,9 +156,14 @@ func notApplied() v1beta1.Condition {
 	return predictor(corev1.ConditionFalse, ReasonNotApplied, "Kubernetes has not looked at the Deployment yet.")
 }
 
-// newReplicaSetAvailable is the reason of a Deployment's Progressing once a
-// rollout is complete.
-const newReplicaSetAvailable = "NewReplicaSetAvailable"
+const (
+	// newReplicaSetAvailable is the reason of a Deployment's Progressing once a
+	// rollout is complete.
+	newReplicaSetAvailable = "NewReplicaSetAvailable"
+	// minimumReplicasUnavailable is the reason of a Deployment's Available while it
+	// has fewer replicas than its strategy wants; adding replicas is enough for it.
+	minimumReplicasUnavailable = "MinimumReplicasUnavailable"
+)
 
 // deploymentCondition returns the condition of the type, or an empty one.
 func deploymentCondition(d *appsv1.Deployment, t appsv1.DeploymentConditionType) appsv1.DeploymentCondition {

@@ -201,6 +201,27 @@ type InferenceRouteStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// PathReason says how far a path is from being in force.
+type PathReason string
+
+// Reasons of a path.
+const (
+	// PathInForce: every request takes the path.
+	PathInForce PathReason = "InForce"
+	// PathNoActivator: no activator listens for the route.
+	PathNoActivator PathReason = "NoActivator"
+	// PathWaitingForActivators: ready activators have not acknowledged the route.
+	PathWaitingForActivators PathReason = "WaitingForActivators"
+	// PathWaitingForNodes: the nodes may not have learned of the endpoints yet.
+	PathWaitingForNodes PathReason = "WaitingForNodes"
+	// PathSelectorNarrowed: the Service's selector has to be restored first.
+	PathSelectorNarrowed PathReason = "SelectorNarrowed"
+	// PathNoEndpoint: the Service has no ready endpoint of its own.
+	PathNoEndpoint PathReason = "NoEndpoint"
+	// PathRemovingActivators: the activators' addresses are taken out.
+	PathRemovingActivators PathReason = "RemovingActivators"
+)
+
 // PathStatus is the path that requests take now.
 type PathStatus struct {
 	// Mode is the path in force or being entered.
@@ -213,7 +234,10 @@ type PathStatus struct {
 	// NarrowSelector is true while the Service's selector is to match no pod.
 	// +optional
 	NarrowSelector bool `json:"narrowSelector,omitempty"`
-	// Since is when Mode or Confirmed last changed.
+	// Reason says in a word how far the path is.
+	// +optional
+	Reason PathReason `json:"reason,omitempty"`
+	// Since is when Mode, Confirmed or Reason last changed.
 	// +optional
 	Since metav1.MicroTime `json:"since,omitempty"`
 	// Message says what the switch waits for, in words.

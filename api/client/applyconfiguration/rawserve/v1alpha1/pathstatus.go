@@ -19,7 +19,9 @@ type PathStatusApplyConfiguration struct {
 	Confirmed *bool `json:"confirmed,omitempty"`
 	// NarrowSelector is true while the Service's selector is to match no pod.
 	NarrowSelector *bool `json:"narrowSelector,omitempty"`
-	// Since is when Mode or Confirmed last changed.
+	// Reason says in a word how far the path is.
+	Reason *rawservev1alpha1.PathReason `json:"reason,omitempty"`
+	// Since is when Mode, Confirmed or Reason last changed.
 	Since *v1.MicroTime `json:"since,omitempty"`
 	// Message says what the switch waits for, in words.
 	Message *string `json:"message,omitempty"`
@@ -52,6 +54,14 @@ func (b *PathStatusApplyConfiguration) WithConfirmed(value bool) *PathStatusAppl
 // If called multiple times, the NarrowSelector field is set to the value of the last call.
 func (b *PathStatusApplyConfiguration) WithNarrowSelector(value bool) *PathStatusApplyConfiguration {
 	b.NarrowSelector = &value
+	return b
+}
+
+// WithReason sets the Reason field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Reason field is set to the value of the last call.
+func (b *PathStatusApplyConfiguration) WithReason(value rawservev1alpha1.PathReason) *PathStatusApplyConfiguration {
+	b.Reason = &value
 	return b
 }
 
