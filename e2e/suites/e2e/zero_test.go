@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/utils/ptr"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/e2e/suites/harness"
@@ -79,6 +80,28 @@ func TestV2RequestIsAnsweredFromZeroAndReadyStaysTrue(t *testing.T) {
 	require.Equal(t, "v2", answer.ModelName)
 	require.NotEmpty(t, answer.Outputs)
 	atZero(t, ns, "v2")
+}
+
+// TestTheFirstRequestAfterReadyIsAnswered looks at the moment in which a pod is
+// ready and the nodes do not know of it yet.
+func TestTheFirstRequestAfterReadyIsAnswered(t *testing.T) {
+	ns := namespace(t)
+	for i, edit := range []func(*v1beta1.InferenceService){
+		func(*v1beta1.InferenceService) {},
+		func(s *v1beta1.InferenceService) { s.Spec.Predictor.MinReplicas = ptr.To[int32](1) },
+		harness.Annotate("serving.kserve.io/autoscalerClass", "external"),
+		harness.Annotate("autoscaling.knative.dev/initial-scale", "0"),
+	} {
+		name := fmt.Sprintf("first-%d", i)
+		require.NoError(t, env.Create(t.Context(), ns, harness.TestService(name, nil, edit)))
+		_, err := env.WaitReady(t.Context(), ns, name, time.Minute)
+		require.NoError(t, err)
+		for range 20 {
+			status, body, _, err := post(t.Context(), env.HTTPClient(false), harness.PredictorURL(ns, name)+"/v2/models/"+name+"/infer", v2Body)
+			require.NoError(t, err, name)
+			require.Equal(t, http.StatusOK, status, body)
+		}
+	}
 }
 
 func TestTwentyFiveServicesFromZeroAtOnceAreAllAnswered(t *testing.T) {
