@@ -29,6 +29,8 @@ type call struct {
 	waiter *activator.Waiter
 	// body is set once the request's body is read ahead.
 	body *bodyhold.Body
+	// exchange is set once the request is being forwarded.
+	exchange *forward.Exchange
 	// sent is set once the request counts as forwarded.
 	sent bool
 }
@@ -48,7 +50,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	entry.route.arrivals.Add(1)
 	code := c.serve()
 	entry.route.metrics.count(code, time.Since(c.arrived))
-	if code == codeCut {
+	if code == codeCut || code == codeGone {
+		// Returning would send an empty 200 to a client that has closed only its side.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -121,6 +124,9 @@ func (c *call) forward() int {
 		f = c.s.bare
 	}
 	x := f.Begin(c.w, c.r)
+	defer x.End()
+	c.exchange = x
+	x.Refusal = string(answer.ServerDown)
 	x.FirstByte, x.Idle, x.Cutoff = c.plan.timeouts.firstByte, c.plan.timeouts.idle, c.s.cutoff
 	if c.plan.timeouts.total > 0 {
 		x.Deadline = c.arrived.Add(c.plan.timeouts.total)
@@ -140,7 +146,8 @@ func (c *call) forward() int {
 		}
 		pod := c.grant.Pod
 		out := x.Try(net.JoinHostPort(c.grant.Addr, c.port))
-		if out.Result != forward.Unreachable {
+		again := out.Result == forward.Unreachable || out.Result == forward.Refused && x.Replayable()
+		if !again {
 			c.target.pool.Release(&c.grant)
 			c.checkPod(pod, out)
 			return c.conclude(out)
@@ -157,7 +164,8 @@ func (c *call) forward() int {
 
 // checkPod takes a pod out whose agent says that the server behind it is away.
 func (c *call) checkPod(pod string, out forward.Outcome) {
-	if out.Code != http.StatusBadGateway || c.w.Header().Get(answer.Header) != string(answer.UpstreamUnreachable) {
+	broke := out.Code == http.StatusBadGateway && c.w.Header().Get(answer.Header) == string(answer.UpstreamUnreachable)
+	if out.Result != forward.Refused && !broke {
 		return
 	}
 	if c.target.pool.SetUnready(pod) {
@@ -178,6 +186,8 @@ func (c *call) conclude(out forward.Outcome) int {
 		return c.answer(&answer.Answer{Reason: answer.UpstreamTimeout, Message: "No response in the time that the route allows."})
 	case forward.BadRequest:
 		return c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "The request's body cannot be read: " + out.Err.Error()})
+	case forward.Refused:
+		return c.answer(&answer.Answer{Reason: answer.ServerDown, Message: "The model server in the chosen replica is down, and the request is too long to be sent again.", RetryAfter: time.Second})
 	default:
 		c.s.log.Debug("request failed", "namespace", c.route.key.Namespace, "route", c.route.key.Name, "error", out.Err)
 		return c.answer(&answer.Answer{Reason: answer.UpstreamUnreachable, Message: "The connection to the replica broke before it answered."})

@@ -48,7 +48,7 @@ func (c *call) hold(earlier *activator.Waiter) held {
 		return held{again: true}
 	}
 	s.start(c.target)
-	if c.body == nil && c.r.ContentLength != 0 {
+	if c.body == nil && c.r.ContentLength != 0 && (c.exchange == nil || c.exchange.Untouched()) {
 		c.body = c.startBody()
 	}
 	h := c.wait()

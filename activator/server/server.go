@@ -17,6 +17,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/clientconn"
@@ -78,14 +79,19 @@ type Server struct {
 	work   sync.WaitGroup
 }
 
+// replayTotal bounds what is kept of bodies in flight, in bytes, so that a request
+// can go to another pod when the first did nothing with it.
+const replayTotal = 64 << 20
+
 // New returns a Server that does nothing yet.
 func New(o Options) (*Server, error) {
 	q := o.Config.Queue
+	replay := budget.New(replayTotal, nil)
 	s := &Server{
 		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
 		started:      time.Now(),
-		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true}),
-		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true}),
+		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true, Reserved: answer.Header, FromPeer: true, ReplayBudget: replay}),
+		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay}),
 		probes:       newProbeClient(),
 		requests:     budget.New(q.MaxRequestsTotal, nil),
 		bytes:        budget.New(q.MaxBytesTotal.Value(), nil),

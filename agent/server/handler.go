@@ -144,6 +144,7 @@ func (c *call) bodyFailed(err error) int {
 
 func (c *call) forward() int {
 	x := c.s.forward.Begin(c.w, c.r)
+	defer x.End()
 	if c.body != nil {
 		x.Body(c.body)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rawserve/rawserve/agent"
+	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/clientconn"
@@ -27,6 +28,9 @@ const (
 	// bodyMemoryTotal that of all of them; the rest goes to the spool.
 	bodyMemory      = 256 << 10
 	bodyMemoryTotal = 64 << 20
+	// replayTotal bounds what is kept of bodies in flight, so that a request can be
+	// sent again that met a connection which the server had just closed.
+	replayTotal = 32 << 20
 	spoolEach       = 64 << 20
 	spoolTotal      = 1 << 30
 	// upstreamIdle is below the time after which common model servers close an
@@ -65,7 +69,7 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		config: config, log: log, started: time.Now(),
-		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle}),
+		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle, Reserved: answer.Header, ReplayBudget: budget.New(replayTotal, nil)}),
 		limiter:   agent.NewLimiter(config.ContainerConcurrency, config.queueDepth()),
 		memory:    budget.New(bodyMemoryTotal, nil),
 		upstreams: map[int]string{},

@@ -28,6 +28,8 @@ const (
 	Stopped Reason = "Stopped"
 	// UpstreamUnreachable: the connection to the pod failed after the request was sent.
 	UpstreamUnreachable Reason = "UpstreamUnreachable"
+	// ServerDown: the model server takes no connections; nothing was sent to it.
+	ServerDown Reason = "ServerDown"
 	// UpstreamTimeout: the pod sent no response in the time that the route allows.
 	UpstreamTimeout Reason = "UpstreamTimeout"
 	// Draining: the process is shutting down.
@@ -49,6 +51,7 @@ var replies = map[Reason]struct {
 	StartFailed:         {http.StatusServiceUnavailable, grpcUnavailable},
 	Stopped:             {http.StatusServiceUnavailable, grpcUnavailable},
 	UpstreamUnreachable: {http.StatusBadGateway, grpcUnavailable},
+	ServerDown:          {http.StatusServiceUnavailable, grpcUnavailable},
 	UpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	Draining:            {http.StatusServiceUnavailable, grpcUnavailable},
 	BadRequest:          {http.StatusBadRequest, grpcInternal},

@@ -3,12 +3,12 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,6 +22,9 @@ const (
 	// Unreachable: no connection to the server came about. Nothing was sent to
 	// anybody; the exchange may be tried again.
 	Unreachable
+	// Refused: a process of ours before the server said that it passed nothing on.
+	// Nothing was sent to the client; the exchange may be tried again if Replayable.
+	Refused
 	// Failed: the connection broke before a response. Nothing was sent to the client.
 	Failed
 	// TimedOut: no response within the time given. Nothing was sent to the client.
@@ -37,7 +40,7 @@ const (
 
 var (
 	errFirstByte = errors.New("the server sent no response in time")
-	errIdle      = errors.New("the server paused for too long in its response")
+	errIdle      = errors.New("no byte of the response moved for too long")
 	errTotal     = errors.New("the request took too long")
 )
 
@@ -61,6 +64,8 @@ type Exchange struct {
 	Deadline time.Time
 	// CloseClient ends the client's connection with the response.
 	CloseClient bool
+	// Refusal says which value of the Reserved field means Refused. Empty: none does.
+	Refusal string
 	// Connected is called once an attempt has its connection. May be nil.
 	Connected func()
 	// Cutoff, when closed, ends upgraded connections, which a server's shutdown
@@ -76,33 +81,50 @@ type Exchange struct {
 	upgrade string
 	out     http.Request
 	url     url.URL
-	body    body
+	body    *source
 }
 
 // Begin prepares the forwarding of r. It changes r's header in place, so that r
 // is of no other use afterwards.
 func (f *Forwarder) Begin(w http.ResponseWriter, r *http.Request) *Exchange {
-	x := &Exchange{f: f, w: w, in: r, upgrade: prepareRequest(r, f.forwarded)}
+	x := &Exchange{f: f, w: w, in: r, upgrade: prepareRequest(r, f.o.Forwarded)}
 	x.out = *r
 	x.url = *r.URL
 	x.url.Scheme = "http"
 	x.out.URL = &x.url
 	x.out.RequestURI = ""
 	x.out.Close = false
-	x.body.src = r.Body
+	if r.ContentLength != 0 {
+		x.body = newSource(r.Body, r.ProtoMajor == 2, f.o.Replay, f.o.ReplayBudget)
+	}
 	return x
 }
 
-// Body replaces the request's body by one of the same content, read already.
+// Body replaces the request's body by one of the same content, read already. It
+// is called before the first Try that could read the body.
 func (x *Exchange) Body(src io.Reader) {
-	x.body.src = src
+	if x.body == nil || x.body.r == src {
+		return
+	}
+	x.body = newSource(src, x.in.ProtoMajor == 2, x.f.o.Replay, x.f.o.ReplayBudget)
 	// Reading it has told the client to go on.
 	delete(x.in.Header, "Expect")
 }
 
 // BodyRead reports whether the client's whole body has been read.
-func (x *Exchange) BodyRead() bool {
-	return x.in.ContentLength == 0 || x.body.eof.Load()
+func (x *Exchange) BodyRead() bool { return x.body == nil || x.body.whole() }
+
+// Untouched reports whether nobody has read the client's body yet.
+func (x *Exchange) Untouched() bool { return x.body == nil || x.body.untouched() }
+
+// Replayable reports whether another attempt can send the whole body.
+func (x *Exchange) Replayable() bool { return x.body == nil || x.body.replayable() }
+
+// End gives back what the exchange holds. The handler calls it last.
+func (x *Exchange) End() {
+	if x.body != nil {
+		x.body.end()
+	}
 }
 
 // Try sends the request to addr, a host with its port, and the response to the client.
@@ -118,6 +140,13 @@ func (x *Exchange) Try(addr string) Outcome {
 	if err != nil {
 		return x.judge(ctx, err)
 	}
+	if x.refused(res) {
+		res.Body.Close()
+		return Outcome{Result: Refused, Code: res.StatusCode, Err: fmt.Errorf("%s: %s", x.f.o.Reserved, x.Refusal)}
+	}
+	if !x.f.o.FromPeer && x.f.o.Reserved != "" {
+		delete(res.Header, x.f.o.Reserved)
+	}
 	x.HeaderAt = time.Now()
 	upgraded := res.StatusCode == http.StatusSwitchingProtocols
 	limits.headerIn(upgraded)
@@ -125,12 +154,15 @@ func (x *Exchange) Try(addr string) Outcome {
 		return x.join(ctx, res)
 	}
 	defer res.Body.Close()
-	if x.in.ProtoMajor == 2 {
-		// A response may end before its request: a stream that is refused. Over HTTP/2
-		// its Close waits until no more of the request is being sent.
-		defer x.body.end()
-	}
 	return x.relay(ctx, res, limits)
+}
+
+func (x *Exchange) refused(res *http.Response) bool {
+	if !x.f.o.FromPeer || x.Refusal == "" {
+		return false
+	}
+	values := res.Header[x.f.o.Reserved]
+	return len(values) == 1 && values[0] == x.Refusal
 }
 
 func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, error) {
@@ -142,11 +174,15 @@ func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, 
 	if ctx != x.in.Context() {
 		out = x.out.WithContext(ctx)
 	}
-	switch {
-	case x.in.ContentLength == 0:
-		out.Body = nil
-	default:
-		out.Body = &x.body
+	out.Body, out.GetBody = nil, nil
+	if x.body != nil {
+		body := x.body.attempt()
+		if body == nil {
+			return nil, errAttemptOver
+		}
+		// With it the transport itself repeats what a server provably has not
+		// looked at: a stream after a GOAWAY, a connection that was closed unused.
+		out.Body, out.GetBody = body, x.getBody
 	}
 	if x.in.ProtoMajor == 2 {
 		return x.f.h2.RoundTrip(out)
@@ -159,24 +195,51 @@ func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, 
 	return x.f.h1.RoundTrip(out)
 }
 
+func (x *Exchange) getBody() (io.ReadCloser, error) {
+	if body := x.body.attempt(); body != nil {
+		return body, nil
+	}
+	return nil, errAttemptOver
+}
+
+// unblock ends a read of the client that nobody waits for any more.
+func (x *Exchange) unblock() {
+	if !x.BodyRead() && x.in.ProtoMajor == 1 {
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// giveUp prepares an answer that is not the server's. Go's server reads an unread
+// body to its end before it answers, and would hang on a client that has stalled.
+func (x *Exchange) giveUp() {
+	if !x.BodyRead() && x.in.ProtoMajor == 1 {
+		x.unblock()
+		x.w.Header()["Connection"] = closeConn
+	}
+}
+
 // judge says what a failed attempt means.
 func (x *Exchange) judge(ctx context.Context, err error) Outcome {
 	if cause := context.Cause(ctx); errors.Is(cause, errFirstByte) || errors.Is(cause, errTotal) {
+		x.giveUp()
 		return Outcome{Result: TimedOut, Err: cause}
 	}
 	if x.in.Context().Err() != nil {
 		return Outcome{Result: ClientGone, Err: err}
 	}
-	if bodyErr := x.body.failure(); bodyErr != nil {
-		if HungUp(bodyErr) {
-			return Outcome{Result: ClientGone, Err: bodyErr}
+	if x.body != nil {
+		if bodyErr := x.body.failure(); bodyErr != nil {
+			if HungUp(bodyErr) {
+				return Outcome{Result: ClientGone, Err: bodyErr}
+			}
+			return Outcome{Result: BadRequest, Err: bodyErr}
 		}
-		return Outcome{Result: BadRequest, Err: bodyErr}
 	}
 	var dial *dialError
-	if errors.As(err, &dial) {
+	if errors.As(err, &dial) && x.Replayable() {
 		return Outcome{Result: Unreachable, Err: err}
 	}
+	x.giveUp()
 	return Outcome{Result: Failed, Err: err}
 }
 
@@ -187,43 +250,4 @@ func HungUp(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, context.Canceled) || errors.As(err, &netErr) || isStreamReset(err)
-}
-
-// body is the outgoing request's body. Closing it leaves the client's alone,
-// because a failed attempt closes its body and the next one still needs it.
-type body struct {
-	src io.Reader
-	eof atomic.Bool
-	err atomic.Pointer[error]
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.src.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		b.eof.Store(true)
-	default:
-		b.err.CompareAndSwap(nil, &err)
-	}
-	return n, err
-}
-
-func (b *body) Close() error { return nil }
-
-// end makes a Read that waits for the client return: nothing more is to be sent.
-func (b *body) end() {
-	switch src := b.src.(type) {
-	case io.Closer:
-		_ = src.Close()
-	case interface{ Close() }:
-		src.Close()
-	}
-}
-
-func (b *body) failure() error {
-	if p := b.err.Load(); p != nil {
-		return *p
-	}
-	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/rawserve/rawserve/internal/budget"
 )
 
 // Options describe a Forwarder. The zero value is usable.
@@ -24,13 +26,28 @@ type Options struct {
 	IdleTimeout time.Duration
 	// Forwarded adds the X-Forwarded fields.
 	Forwarded bool
+	// Reserved is a response field that only processes of ours may set, in its
+	// canonical form: with it, Refused is asked, and what a server sends in it goes
+	// no further unless FromPeer is set. Empty: there is none.
+	Reserved string
+	// FromPeer says that the other side is a process of ours, whose Reserved field counts.
+	FromPeer bool
+	// Replay is how much of a body is kept so that an attempt that came to nothing
+	// can be made again, and ReplayBudget the room for all of them; nil is unlimited.
+	// A body of which more has been sent is not sent again. Default 64 KiB.
+	Replay       int
+	ReplayBudget *budget.Budget
 }
+
+// replayBytes holds nearly every inference request; images and long uploads are
+// beyond it and are sent once.
+const replayBytes = 64 << 10
 
 // Forwarder forwards requests. HTTP/1.1 goes on as HTTP/1.1 and HTTP/2 as
 // HTTP/2 without TLS, by prior knowledge.
 type Forwarder struct {
-	h1, h2    *http.Transport
-	forwarded bool
+	h1, h2 *http.Transport
+	o      Options
 }
 
 // New returns a Forwarder.
@@ -41,7 +58,10 @@ func New(o Options) *Forwarder {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 60 * time.Second
 	}
-	return &Forwarder{h1: newTransport(o, false), h2: newTransport(o, true), forwarded: o.Forwarded}
+	if o.Replay <= 0 {
+		o.Replay = replayBytes
+	}
+	return &Forwarder{h1: newTransport(o, false), h2: newTransport(o, true), o: o}
 }
 
 // CloseIdle closes the connections that no request uses.

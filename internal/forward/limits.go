@@ -2,7 +2,9 @@ package forward
 
 import (
 	"context"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -14,18 +16,40 @@ type limits struct {
 	total     *time.Timer
 	idle      *time.Timer
 	pause     time.Duration
+	x         *Exchange
+
+	mu sync.Mutex
+	// header is true once the response's header is on its way to the client. What
+	// expires before may still be answered; after, the connection can only be cut.
+	header, late, ended bool
 }
 
 func (x *Exchange) limit(ctx context.Context) *limits {
-	l := &limits{pause: x.Idle}
+	l := &limits{pause: x.Idle, x: x}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	if x.FirstByte > 0 {
-		l.firstByte = time.AfterFunc(x.FirstByte, func() { l.cancel(errFirstByte) })
+		l.firstByte = time.AfterFunc(x.FirstByte, func() { l.expire(errFirstByte) })
 	}
 	if !x.Deadline.IsZero() {
-		l.total = time.AfterFunc(time.Until(x.Deadline), func() { l.cancel(errTotal) })
+		l.total = time.AfterFunc(time.Until(x.Deadline), func() { l.expire(errTotal) })
 	}
 	return l
+}
+
+// expire ends the attempt. Neither a read nor a write of the client's connection
+// looks at the context, and the transport waits for the read.
+func (l *limits) expire(cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return // the connection may be at its next request
+	}
+	l.late = true
+	l.cancel(cause)
+	l.x.unblock()
+	if l.header {
+		l.x.cutClient()
+	}
 }
 
 // headerIn is called when the response's header has come: the wait for bytes
@@ -37,8 +61,13 @@ func (l *limits) headerIn(upgraded bool) {
 	if l.firstByte != nil {
 		l.firstByte.Stop()
 	}
+	l.mu.Lock()
+	if l.header = true; l.late {
+		l.x.cutClient()
+	}
+	l.mu.Unlock()
 	if l.pause > 0 && !upgraded {
-		l.idle = time.AfterFunc(l.pause, func() { l.cancel(errIdle) })
+		l.idle = time.AfterFunc(l.pause, func() { l.expire(errIdle) })
 	}
 }
 
@@ -50,12 +79,20 @@ func (l *limits) progress() {
 }
 
 func (l *limits) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
 	for _, t := range []*time.Timer{l.firstByte, l.total, l.idle} {
 		if t != nil {
 			t.Stop()
 		}
 	}
 	l.cancel(nil)
+}
+
+// cutClient makes a write to the client fail that is under way.
+func (x *Exchange) cutClient() {
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Unix(1, 0))
 }
 
 // isStreamReset recognises the reset of an HTTP/2 stream. The type is not

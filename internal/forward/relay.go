@@ -42,14 +42,10 @@ func (x *Exchange) relay(ctx context.Context, res *http.Response, l *limits) Out
 	return Outcome{Result: Done, Code: res.StatusCode}
 }
 
-// flushHeader reports whether the client may need the header before the first
-// byte of the body: a reader of events, and one that is still sending.
-func (x *Exchange) flushHeader(res *http.Response) bool {
-	if res.ContentLength >= 0 {
-		return false
-	}
-	return !x.BodyRead() || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
-}
+// flushHeader reports whether the header goes to the client before the first byte
+// of the body: where a body of unknown length follows, that may take as long as
+// the model needs for its first token.
+func (x *Exchange) flushHeader(res *http.Response) bool { return res.ContentLength < 0 }
 
 // writeError marks that it was the client's side that failed.
 type writeError struct{ err error }
@@ -115,10 +111,12 @@ func (x *Exchange) copyTrailer(res *http.Response, announced int) {
 // broken says what an error within the response means.
 func (x *Exchange) broken(ctx context.Context, code int, err error) Outcome {
 	var write *writeError
-	if errors.As(err, &write) || x.in.Context().Err() != nil {
+	cause := context.Cause(ctx)
+	timedOut := errors.Is(cause, errIdle) || errors.Is(cause, errTotal)
+	if !timedOut && (errors.As(err, &write) || x.in.Context().Err() != nil) {
 		return Outcome{Result: ClientGone, Code: code, Err: err}
 	}
-	if cause := context.Cause(ctx); cause != nil {
+	if cause != nil {
 		err = cause
 	}
 	return Outcome{Result: Cut, Code: code, Err: err}

@@ -1,0 +1,107 @@
+package forward
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rawserve/rawserve/internal/budget"
+)
+
+// slowly hands out a body in pieces of random length.
+type slowly struct {
+	*rand.Rand
+	rest []byte
+	end  error
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, s.end
+	}
+	n := copy(p, s.rest[:1+s.IntN(len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// FuzzEveryAttemptReadsTheBodyFromItsBeginning plays attempts that break off
+// anywhere: what the next one reads is the body, or it is refused beforehand.
+func FuzzEveryAttemptReadsTheBodyFromItsBeginning(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed, uint16(seed*37), uint16(200), seed%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, length, limit uint16, async bool) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		want := make([]byte, length%2000)
+		for i := range want {
+			want[i] = byte(random.Uint32())
+		}
+		share := budget.New(int64(random.IntN(2500)), nil)
+		s := newSource(&slowly{random, want, io.EOF}, async, int(limit%2000), share)
+		for range 1 + random.IntN(4) {
+			a := s.attempt()
+			if a == nil {
+				require.False(t, s.replayable())
+				break
+			}
+			var got []byte
+			stop := random.IntN(len(want) + 1)
+			for len(got) < stop {
+				p := make([]byte, 1+random.IntN(300))
+				n, err := a.Read(p)
+				got = append(got, p[:n]...)
+				if err != nil {
+					break
+				}
+			}
+			require.True(t, bytes.HasPrefix(want, got))
+			require.LessOrEqual(t, len(s.kept), int(limit%2000)+copyBuffer)
+			require.NoError(t, a.Close())
+			_, err := a.Read(make([]byte, 1))
+			require.ErrorIs(t, err, errAttemptOver)
+		}
+		if last := s.attempt(); last != nil {
+			got, err := io.ReadAll(last)
+			require.NoError(t, err)
+			require.Equal(t, len(want), len(got))
+			require.True(t, bytes.Equal(want, got))
+			require.True(t, s.whole())
+		}
+		s.end()
+		require.Zero(t, share.Used(), "what is kept is given back")
+	})
+}
+
+func TestAttemptThatEndsDoesNotWaitForASilentClient(t *testing.T) {
+	r, w := io.Pipe()
+	s := newSource(r, true, 100, nil)
+	first := s.attempt()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := first.Read(make([]byte, 10))
+		failed <- err
+	}()
+	require.NoError(t, first.Close())
+	require.ErrorIs(t, <-failed, errAttemptOver)
+
+	second := s.attempt()
+	go func() {
+		_, _ = w.Write([]byte("hello"))
+		w.Close()
+	}()
+	got, err := io.ReadAll(second)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(got), "what the first attempt had asked for goes to the second")
+}
+
+func TestBodyThatFailsIsNotReplayable(t *testing.T) {
+	s := newSource(&slowly{rand.New(rand.NewPCG(1, 1)), []byte("half"), io.ErrUnexpectedEOF}, false, 100, nil)
+	_, err := io.ReadAll(s.attempt())
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.False(t, s.replayable())
+	require.True(t, errors.Is(s.failure(), io.ErrUnexpectedEOF))
+}
