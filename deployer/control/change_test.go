@@ -64,6 +64,58 @@ func TestARuntimeInstalledLaterLeavesALiveModelAlone(t *testing.T) {
 	require.Equal(t, "aa-later", c.get("iris-2").Status.ClusterServingRuntimeName, "a new model gets the new runtime")
 }
 
+// TestTheChoiceOfRuntimeOutlastsEditsThatChangeNoPod guards the record of the
+// choice: such edits make no new revision in which to write it down.
+func TestTheChoiceOfRuntimeOutlastsEditsThatChangeNoPod(t *testing.T) {
+	name, one, v1, v2 := "zz-first", "1", v1beta1.ProtocolV1, v1beta1.ProtocolV2
+	for situation, row := range map[string]struct {
+		before, edit func(*v1beta1.ModelSpec)
+	}{
+		"the default protocol spelt out":  {edit: func(m *v1beta1.ModelSpec) { m.ProtocolVersion = &v1 }},
+		"a version":                       {edit: func(m *v1beta1.ModelSpec) { m.ModelFormat.Version = &one }},
+		"another protocol that it speaks": {edit: func(m *v1beta1.ModelSpec) { m.ProtocolVersion = &v2 }},
+		"its name added":                  {edit: func(m *v1beta1.ModelSpec) { m.Runtime = &name }},
+		"its name removed": {
+			before: func(m *v1beta1.ModelSpec) { m.Runtime = &name },
+			edit:   func(m *v1beta1.ModelSpec) { m.Runtime = nil },
+		},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			c := newCluster(t)
+			c.runtime(name, "sklearn", "example.com/first:1")
+			r := c.deployed("iris", iris, func(i *v1beta1.InferenceService) {
+				if row.before != nil {
+					row.before(i.Spec.Predictor.Model)
+				}
+			})
+			generation := c.deployment("iris-predictor").Generation
+			c.edit("iris", func(i *v1beta1.InferenceService) { row.edit(i.Spec.Predictor.Model) })
+			edited := c.get("iris").Generation
+			c.eventually("the edit to be seen", func() bool { return c.get("iris").Status.ObservedGeneration == edited })
+			r.quiet(c, "iris")
+
+			c.runtime("aa-later", "sklearn", "example.com/later:1")
+			c.model("new", iris)
+			c.eventually("the runtime to be seen", func() bool { return c.get("new").Status.ClusterServingRuntimeName == "aa-later" })
+			r.quiet(c, "iris")
+			require.Equal(t, generation, c.deployment("iris-predictor").Generation)
+			require.Equal(t, name, c.get("iris").Status.ClusterServingRuntimeName)
+			require.Equal(t, "iris-predictor-00001", c.get("iris").Status.Components[v1beta1.ComponentPredictor].LatestCreatedRevision)
+		})
+	}
+}
+
+func TestWithoutItsNameARuntimeIsSelectedAnew(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("zz-first", "sklearn", "example.com/first:1")
+	c.runtime("aa-later", "sklearn", "example.com/later:1")
+	name := "zz-first"
+	c.deployed("iris", iris, func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.Runtime = &name })
+	require.Equal(t, "example.com/first:1", c.image("iris-predictor"))
+	c.edit("iris", func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.Runtime = nil })
+	c.eventually("another runtime", func() bool { return c.image("iris-predictor") == "example.com/later:1" })
+}
+
 func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
 	c := newCluster(t)
 	c.runtime("sk", "sklearn", "example.com/sklearn:1")

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/rawserve/rawserve/api/serving/v1alpha1"
@@ -109,7 +110,7 @@ func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceS
 	if err != nil || data.Runtime == nil {
 		return chosen, err
 	}
-	data.Runtime.Protocol = chosen.Protocol
+	data.Runtime.Ref, data.Runtime.Protocol = chosen.Ref, chosen.Protocol
 	return data.Runtime, nil
 }
 
@@ -222,4 +223,23 @@ func (c *Controller) recordRevision(ctx context.Context, isvc *v1beta1.Inference
 		return err
 	}
 	return revision.Same(found, hash)
+}
+
+// amendRevision keeps the recorded choice of runtime up to date where the pods stay
+// the same. Else the record would speak of what the model asked for once, the next
+// pass would choose anew, and a runtime installed later could replace a live one.
+func (c *Controller) amendRevision(ctx context.Context, isvc *v1beta1.InferenceService, record *revision.Record, runtime *deployer.ChosenRuntime) error {
+	if runtime == nil || record.Runtime != nil && *record.Runtime == runtime.Ref {
+		return nil
+	}
+	patch, err := revision.Amendment(*record, runtime.Ref)
+	if err != nil {
+		return err
+	}
+	_, err = c.Kubernetes.AppsV1().ControllerRevisions(isvc.Namespace).Patch(ctx, record.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: deployer.FieldManager})
+	c.metrics.wrote(revisionKind, "patch", err)
+	if err != nil {
+		return fmt.Errorf("amending revision %s/%s: %w", isvc.Namespace, record.Name, err)
+	}
+	return nil
 }

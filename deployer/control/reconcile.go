@@ -140,6 +140,8 @@ func (c *Controller) deploy(ctx context.Context, isvc *v1beta1.InferenceService,
 			return what, err
 		}
 		c.Logger.Info("new revision", "model", isvc.Name, "namespace", isvc.Namespace, "revision", rev.Name)
+	} else if err := c.amendRevision(ctx, isvc, latest, in.Runtime); err != nil {
+		return what, err
 	}
 	what.revision, what.runtime = rev.Name, nil
 	if in.Runtime != nil {
