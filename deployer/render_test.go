@@ -95,6 +95,19 @@ func TestStockRuntimesAreValid(t *testing.T) {
 	require.Len(t, stockRuntimes(t), 14, "all but OpenVINO are in the kustomization")
 }
 
+// TestMLServerIsNotAskedForAModelByName: the model has another name than the
+// InferenceService where MLSERVER_MODEL_NAME or the folder's model-settings.json
+// says so, and only the former can be seen from here.
+func TestMLServerIsNotAskedForAModelByName(t *testing.T) {
+	in, err := readWorld(t, "testdata/mlserver-own-model-name/in.yaml").input()
+	require.NoError(t, err)
+	o, err := deployer.Render(in)
+	require.NoError(t, err)
+	probe := o.Deployment.Spec.Template.Spec.Containers[0].ReadinessProbe
+	require.Equal(t, "/v2/health/ready", *probe.HTTPGet.Path)
+	require.Equal(t, int32(2), *probe.SuccessThreshold, "a server that gives up says for a tenth of a second that it is ready")
+}
+
 func TestURLs(t *testing.T) {
 	isvc := &v1beta1.InferenceService{}
 	isvc.Name, isvc.Namespace = "iris", "models"
