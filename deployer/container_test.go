@@ -109,7 +109,7 @@ func TestSecretsAreRecognizedByTheirKeys(t *testing.T) {
 		"without a role the account has no options":  {account(region), nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			creds, err := CredentialsFrom(row.sa, row.secrets, nil, DefaultConfig())
+			creds, err := CredentialsFrom(row.sa, row.secrets, "", DefaultConfig())
 			require.NoError(t, err)
 			var names []string
 			for _, e := range creds.Env {

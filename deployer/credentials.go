@@ -67,33 +67,41 @@ func ServiceAccountName(isvc *v1beta1.InferenceService) string {
 	return "default"
 }
 
+// StorageSecretName is the secret that an annotation names in place of those of the
+// service account, empty for none. runtime is nil for custom containers.
+func StorageSecretName(isvc *v1beta1.InferenceService, runtime *ChosenRuntime) string {
+	return mergedAnnotations(isvc, runtime)[v1beta1.AnnotationStorageSecretName]
+}
+
 // CredentialSecrets lists the names of the secrets that CredentialsFrom wants to
-// see, so that the caller reads no others. sa is nil if it does not exist.
-func CredentialSecrets(isvc *v1beta1.InferenceService, sa *corev1.ServiceAccount, cfg Config) []string {
+// see, so that the caller reads no others. named is StorageSecretName's; sa is nil
+// if it does not exist.
+func CredentialSecrets(isvc *v1beta1.InferenceService, named string, sa *corev1.ServiceAccount, cfg Config) []string {
+	if named != "" {
+		return []string{named}
+	}
 	var names []string
 	add := func(name string) {
 		if name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	named := isvc.Annotations[v1beta1.AnnotationStorageSecretName]
-	add(named)
-	if named == "" && sa != nil {
+	if sa != nil {
 		for _, ref := range sa.Secrets {
 			add(ref.Name)
 		}
 	}
-	if m := isvc.Spec.Predictor.Model; named == "" && m != nil && m.Storage != nil {
+	if m := isvc.Spec.Predictor.Model; m != nil && m.Storage != nil {
 		add(cfg.Credentials.StorageSpecSecretName)
 	}
 	return names
 }
 
 // CredentialsFrom looks through secrets as KServe does: for each secret the first
-// kind whose keys it has. annotations are the InferenceService's: one of them may
-// name a secret to use in place of those of the service account. secrets are those
-// that exist of the ones that CredentialSecrets lists; sa is nil if there is none.
-func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, annotations map[string]string, cfg Config) (Credentials, error) {
+// kind whose keys it has. named, from StorageSecretName, is a secret to use in place
+// of those of the service account. secrets are those that exist of the ones that
+// CredentialSecrets lists; sa is nil if there is none.
+func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, named string, cfg Config) (Credentials, error) {
 	creds := Credentials{StorageSecret: cfg.Credentials.StorageSpecSecretName, Storage: map[string]StorageEntry{}}
 	find := func(name string) *corev1.Secret {
 		i := slices.IndexFunc(secrets, func(s *corev1.Secret) bool { return s.Name == name })
@@ -102,7 +110,7 @@ func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, annota
 		}
 		return secrets[i]
 	}
-	if named := annotations[v1beta1.AnnotationStorageSecretName]; named != "" {
+	if named != "" {
 		s := find(named)
 		if s == nil {
 			return Credentials{}, &RenderError{ReasonCredentialsMissing, annotationField(v1beta1.AnnotationStorageSecretName), fmt.Sprintf("secret %q does not exist; create it, or correct the name", named)}

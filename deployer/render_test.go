@@ -157,18 +157,6 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-func TestOnlySecretsThatMatterAreAskedFor(t *testing.T) {
-	cfg := deployer.DefaultConfig()
-	sa := &corev1.ServiceAccount{Secrets: []corev1.ObjectReference{{Name: "a"}, {Name: "b"}, {Name: "a"}}}
-	isvc := ask("sklearn", "", "")
-	require.Equal(t, []string{"a", "b"}, deployer.CredentialSecrets(isvc, sa, cfg))
-	require.Empty(t, deployer.CredentialSecrets(isvc, nil, cfg))
-	isvc.Spec.Predictor.Model.Storage = &v1beta1.StorageSpec{}
-	require.Equal(t, []string{"a", "b", "storage-config"}, deployer.CredentialSecrets(isvc, sa, cfg))
-	isvc.Annotations = map[string]string{v1beta1.AnnotationStorageSecretName: "mine"}
-	require.Equal(t, []string{"mine"}, deployer.CredentialSecrets(isvc, sa, cfg))
-}
-
 // FuzzRender feeds InferenceServices and runtimes of any shape: whatever comes, it
 // is rendered or refused with a field, and nothing panics.
 func FuzzRender(f *testing.F) {

@@ -116,6 +116,32 @@ func TestWithoutItsNameARuntimeIsSelectedAnew(t *testing.T) {
 	c.eventually("another runtime", func() bool { return c.image("iris-predictor") == "example.com/later:1" })
 }
 
+func TestASecretNamedByAnAnnotationIsReadAtOnce(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	for _, name := range []string{"first", "second"} {
+		_, err := c.kube.CoreV1().Secrets(c.namespace).Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"HF_TOKEN": "t"},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	c.deployed("iris", iris, annotated(v1beta1.AnnotationStorageSecretName, "first"))
+	secret := func() string {
+		for _, container := range c.deployment("iris-predictor").Spec.Template.Spec.InitContainers {
+			for _, e := range container.Env {
+				if e.Name == "HF_TOKEN" {
+					return e.ValueFrom.SecretKeyRef.Name
+				}
+			}
+		}
+		return ""
+	}
+	require.Equal(t, "first", secret())
+	// An annotation makes no new generation.
+	c.edit("iris", annotated(v1beta1.AnnotationStorageSecretName, "second"))
+	c.eventually("the other secret", func() bool { return secret() == "second" })
+}
+
 func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
 	c := newCluster(t)
 	c.runtime("sk", "sklearn", "example.com/sklearn:1")

@@ -158,7 +158,7 @@ func (c *Controller) input(ctx context.Context, isvc *v1beta1.InferenceService, 
 	if in.Runtime, err = c.chooseRuntime(ctx, isvc, latest); err != nil {
 		return in, err
 	}
-	if in.Credentials, err = c.offeredCredentials(ctx, isvc); err != nil {
+	if in.Credentials, err = c.offeredCredentials(ctx, isvc, in.Runtime); err != nil {
 		return in, err
 	}
 	if in.Ports, err = c.listenPorts(isvc, in.Runtime); err != nil {
