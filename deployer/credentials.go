@@ -99,8 +99,9 @@ func CredentialSecrets(isvc *v1beta1.InferenceService, named string, sa *corev1.
 
 // CredentialsFrom looks through secrets as KServe does: for each secret the first
 // kind whose keys it has. named, from StorageSecretName, is a secret to use in place
-// of those of the service account. secrets are those that exist of the ones that
-// CredentialSecrets lists; sa is nil if there is none.
+// of those of the service account. The options of an account with a role for S3
+// come first and those of secrets over them. secrets are those that exist of the
+// ones that CredentialSecrets lists; sa is nil if there is none.
 func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, named string, cfg Config) (Credentials, error) {
 	creds := Credentials{StorageSecret: cfg.Credentials.StorageSpecSecretName, Storage: map[string]StorageEntry{}}
 	find := func(name string) *corev1.Secret {
@@ -109,6 +110,10 @@ func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, named 
 			return nil
 		}
 		return secrets[i]
+	}
+	if sa != nil && sa.Annotations["eks.amazonaws.com/role-arn"] != "" {
+		// The role gives the credentials; the options still come from annotations.
+		creds.addS3Options(sa.Annotations, cfg.Credentials.S3)
 	}
 	if named != "" {
 		s := find(named)
@@ -121,10 +126,6 @@ func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, named 
 		return creds, nil
 	}
 	if sa != nil {
-		if sa.Annotations["eks.amazonaws.com/role-arn"] != "" {
-			// The role gives the credentials; the options still come from annotations.
-			creds.addS3Options(sa.Annotations, cfg.Credentials.S3)
-		}
 		for _, ref := range sa.Secrets {
 			s := find(ref.Name)
 			switch {
@@ -182,11 +183,14 @@ func (c *Credentials) readStorage(s *corev1.Secret) {
 	}
 }
 
-// env adds a variable unless an earlier secret has given it.
+// env adds a variable, in place of what the service account or an earlier secret
+// has given, as in KServe.
 func (c *Credentials) env(e corev1.EnvVar) {
-	if !slices.ContainsFunc(c.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name }) {
-		c.Env = append(c.Env, e)
+	if i := slices.IndexFunc(c.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name }); i >= 0 {
+		c.Env[i] = e
+		return
 	}
+	c.Env = append(c.Env, e)
 }
 
 // envFrom adds a variable whose value is a key of a secret.
@@ -195,7 +199,7 @@ func (c *Credentials) envFrom(name string, s *corev1.Secret, key string) {
 }
 
 // mount adds a secret's files. Of several secrets of a kind the first one counts,
-// since they are expected at the same place.
+// as in KServe: they are expected at the same place.
 func (c *Credentials) mount(volume string, s *corev1.Secret, path string) {
 	if !slices.ContainsFunc(c.Mounts, func(m SecretMount) bool { return m.Volume == volume }) {
 		c.Mounts = append(c.Mounts, SecretMount{Volume: volume, Secret: s.Name, MountPath: path})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/deployer"
@@ -47,4 +48,88 @@ func TestTheSecretIsNamedByTheNearestAnnotation(t *testing.T) {
 			require.Equal(t, row.want, deployer.StorageSecretName(isvc, runtime))
 		})
 	}
+}
+
+func TestSecretsAreRecognizedByTheirKeys(t *testing.T) {
+	const role = "eks.amazonaws.com/role-arn"
+	region := func(r string) map[string]string { return map[string]string{"serving.kserve.io/s3-region": r} }
+	s3 := func(name string, annotations map[string]string) *corev1.Secret {
+		return secret(name, annotations, "awsAccessKeyID", "awsSecretAccessKey")
+	}
+	keysOf := func(name string, more ...string) map[string]string {
+		env := map[string]string{"AWS_ACCESS_KEY_ID": name + "/awsAccessKeyID", "AWS_SECRET_ACCESS_KEY": name + "/awsSecretAccessKey"}
+		for i := 0; i < len(more); i += 2 {
+			env[more[i]] = more[i+1]
+		}
+		return env
+	}
+	withRole := map[string]string{role: "r", "serving.kserve.io/s3-region": "eu-1", "serving.kserve.io/s3-verifyssl": "0"}
+
+	for situation, row := range map[string]struct {
+		sa      *corev1.ServiceAccount
+		secrets []*corev1.Secret
+		named   string
+		// env is what downloads get, of secrets as name/key.
+		env     map[string]string
+		missing []string
+	}{
+		"no service account": {},
+		"the first kind wins within a secret": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")},
+			env: map[string]string{"AWS_SECRET_ACCESS_KEY": "a/AWS_SECRET_ACCESS_KEY"}},
+		"secrets of several kinds add up": {
+			sa: account(nil, "a", "b"), secrets: []*corev1.Secret{secret("a", nil, "HF_TOKEN"), s3("b", nil)},
+			env: keysOf("b", "HF_TOKEN", "a/HF_TOKEN")},
+		"of two of a kind the last wins": {
+			sa: account(nil, "b", "a"), secrets: []*corev1.Secret{secret("a", nil, "HF_TOKEN"), secret("b", nil, "HF_TOKEN")},
+			env: map[string]string{"HF_TOKEN": "a/HF_TOKEN"}},
+		"other secrets offer nothing": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, ".dockerconfigjson")}},
+		"a secret that is gone is named": {
+			sa: account(nil, "a"), missing: []string{"a"}},
+		"a role gives credentials, the account the options": {
+			sa: account(withRole), env: map[string]string{"AWS_DEFAULT_REGION": "eu-1", "S3_VERIFY_SSL": "0"}},
+		"without a role the account has no options": {
+			sa: account(region("eu-1"))},
+		"a secret's options win over the account's": {
+			sa: account(withRole, "a"), secrets: []*corev1.Secret{s3("a", region("us-1"))},
+			env: keysOf("a", "AWS_DEFAULT_REGION", "us-1", "S3_VERIFY_SSL", "0")},
+		"a named secret's options too": {
+			sa: account(withRole, "other"), secrets: []*corev1.Secret{s3("a", region("us-1"))}, named: "a",
+			env: keysOf("a", "AWS_DEFAULT_REGION", "us-1", "S3_VERIFY_SSL", "0")},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			creds, err := deployer.CredentialsFrom(row.sa, row.secrets, row.named, deployer.DefaultConfig())
+			require.NoError(t, err)
+			var env map[string]string
+			for _, e := range creds.Env {
+				if env == nil {
+					env = map[string]string{}
+				}
+				require.NotContains(t, env, e.Name, "given twice")
+				if env[e.Name] = e.Value; e.ValueFrom != nil {
+					env[e.Name] = e.ValueFrom.SecretKeyRef.Name + "/" + e.ValueFrom.SecretKeyRef.Key
+				}
+			}
+			require.Equal(t, row.env, env)
+			require.Equal(t, row.missing, creds.Missing)
+		})
+	}
+}
+
+func account(annotations map[string]string, secrets ...string) *corev1.ServiceAccount {
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}}
+	for _, name := range secrets {
+		sa.Secrets = append(sa.Secrets, corev1.ObjectReference{Name: name})
+	}
+	return sa
+}
+
+// secret has the same value under all keys.
+func secret(name string, annotations map[string]string, keys ...string) *corev1.Secret {
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}, Data: map[string][]byte{}}
+	for _, k := range keys {
+		s.Data[k] = []byte("never-shown")
+	}
+	return s
 }
