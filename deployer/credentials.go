@@ -155,8 +155,11 @@ var kinds = []struct {
 	{"Azure", isAzure, (*Credentials).addAzure},
 	{"HTTPS", isHTTPS, (*Credentials).addHTTPS},
 	{"HDFS", isHDFS, (*Credentials).addHDFS},
-	{"Hugging Face", hasKey("HF_TOKEN"), addToken("HF_TOKEN")},
-	{"ModelScope", hasKey("MODELSCOPE_API_TOKEN"), addToken("MODELSCOPE_API_TOKEN")},
+	{"Hugging Face", hasKey("HF_TOKEN"), addToken("HF_TOKEN", "HF_TOKEN")},
+	{"ModelScope", hasKey("MODELSCOPE_API_TOKEN"), addToken("MODELSCOPE_API_TOKEN", "MODELSCOPE_API_TOKEN")},
+	// KServe's key before its release 0.21. Storage initializers of that time read the
+	// variable of that name; later ones, as ModelScope's own client, read the other.
+	{"ModelScope, former key", hasKey("MS_TOKEN"), addToken("MS_TOKEN", "MODELSCOPE_API_TOKEN", "MS_TOKEN")},
 }
 
 // read adds what a secret offers. Secrets of other kinds offer nothing: service

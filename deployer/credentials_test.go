@@ -97,6 +97,22 @@ func TestSecretsAreRecognizedByTheirKeys(t *testing.T) {
 		"a named secret's options too": {
 			sa: account(withRole, "other"), secrets: []*corev1.Secret{s3("a", region("us-1"))}, named: "a",
 			env: keysOf("a", "AWS_DEFAULT_REGION", "us-1", "S3_VERIFY_SSL", "0")},
+		"a token of ModelScope": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "MODELSCOPE_API_TOKEN")},
+			env: map[string]string{"MODELSCOPE_API_TOKEN": "a/MODELSCOPE_API_TOKEN"}},
+		"a token of ModelScope under its former key": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "MS_TOKEN")},
+			env: map[string]string{"MODELSCOPE_API_TOKEN": "a/MS_TOKEN", "MS_TOKEN": "a/MS_TOKEN"}},
+		"an application of Azure's, in the older keys": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "AZ_CLIENT_ID", "AZ_CLIENT_SECRET", "AZ_TENANT_ID", "AZ_SUBSCRIPTION_ID")},
+			env: map[string]string{"AZURE_CLIENT_ID": "a/AZ_CLIENT_ID", "AZURE_CLIENT_SECRET": "a/AZ_CLIENT_SECRET",
+				"AZURE_TENANT_ID": "a/AZ_TENANT_ID", "AZURE_SUBSCRIPTION_ID": "a/AZ_SUBSCRIPTION_ID"}},
+		"a token of Azure's": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "AZURE_ACCESS_TOKEN", "AZURE_ACCESS_EXPIRES_ON_SECONDS", "AZURE_ACCOUNT_NAME", "AZURE_SERVICE_URL")},
+			env: map[string]string{"AZURE_ACCESS_TOKEN": "a/AZURE_ACCESS_TOKEN", "AZURE_ACCESS_EXPIRES_ON_SECONDS": "a/AZURE_ACCESS_EXPIRES_ON_SECONDS",
+				"AZURE_ACCOUNT_NAME": "a/AZURE_ACCOUNT_NAME", "AZURE_SERVICE_URL": "a/AZURE_SERVICE_URL"}},
+		"an account's name is no credential of Azure's": {
+			sa: account(nil, "a"), secrets: []*corev1.Secret{secret("a", nil, "AZURE_ACCOUNT_NAME")}},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			creds, err := deployer.CredentialsFrom(row.sa, row.secrets, row.named, deployer.DefaultConfig())
