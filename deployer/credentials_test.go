@@ -1,6 +1,8 @@
 package deployer_test
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -130,6 +132,46 @@ func TestSecretsAreRecognizedByTheirKeys(t *testing.T) {
 			require.Equal(t, row.env, env)
 			require.Equal(t, row.missing, creds.Missing)
 		})
+	}
+}
+
+// TestTheCABundleIsWhereTheDownloadLooksForIt: AWS_CA_BUNDLE is a file, and the
+// ConfigMap with it has to be mounted as its folder.
+func TestTheCABundleIsWhereTheDownloadLooksForIt(t *testing.T) {
+	initializer := func(bundle string) (corev1.Container, error) {
+		w := readWorld(t, "testdata/credentials-s3-ca-bundle/in.yaml")
+		const name = "serving.kserve.io/s3-cabundle"
+		if w.secrets[0].Annotations[name] = bundle; bundle == "" {
+			delete(w.secrets[0].Annotations, name)
+		}
+		in, err := w.input()
+		require.NoError(t, err)
+		o, err := deployer.Render(in)
+		if err != nil {
+			return corev1.Container{}, err
+		}
+		var pod corev1.PodSpec
+		b, err := json.Marshal(o.Deployment.Spec.Template.Spec)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &pod))
+		i := slices.IndexFunc(pod.InitContainers, func(c corev1.Container) bool { return c.Name == deployer.StorageInitializerContainer })
+		return pod.InitContainers[i], nil
+	}
+	for bundle, dir := range map[string]string{
+		"":                        "/etc/ssl/custom-certs",
+		"/etc/minio/certs/ca.pem": "/etc/minio/certs",
+		"/etc/minio//ca.pem":      "/etc/minio",
+	} {
+		c, err := initializer(bundle)
+		require.NoError(t, err)
+		require.Contains(t, c.VolumeMounts, corev1.VolumeMount{Name: "cabundle-cert", MountPath: dir, ReadOnly: true})
+		require.Contains(t, c.Env, corev1.EnvVar{Name: "CA_BUNDLE_VOLUME_MOUNT_POINT", Value: dir})
+	}
+	for _, bundle := range []string{"/ca.pem", "ca.pem", "certs/ca.pem", "/mnt/models/ca.pem", "/etc/../ca.pem"} {
+		_, err := initializer(bundle)
+		var e *deployer.RenderError
+		require.ErrorAs(t, err, &e, bundle)
+		require.Contains(t, e.Message, bundle)
 	}
 }
 
