@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -311,6 +312,22 @@ func TestTheSelectorFollowsThePath(t *testing.T) {
 	narrow("false")
 	c.eventually("the selector of the pods", func() bool { return len(selector()) == 1 })
 	require.Equal(t, map[string]string{"app": "isvc.iris-predictor"}, selector())
+}
+
+func TestMemoryWithoutATargetIsLeftToKubernetesDefault(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", "scaleMetric: memory\nscaleTarget: 60\n"+iris)
+	metrics := func() []autoscalingv2.MetricSpec {
+		hpa, err := c.kube.AutoscalingV2().HorizontalPodAutoscalers(c.namespace).Get(t.Context(), "iris-predictor", metav1.GetOptions{})
+		require.NoError(t, err)
+		return hpa.Spec.Metrics
+	}
+	require.Equal(t, corev1.ResourceMemory, metrics()[0].Resource.Name)
+	c.edit("iris", func(i *v1beta1.InferenceService) { i.Spec.Predictor.ScaleTarget = nil })
+	c.eventually("the default", func() bool { return len(metrics()) == 1 && metrics()[0].Resource.Name == corev1.ResourceCPU })
+	r.quiet(c, "iris")
+	require.Equal(t, int32(80), *metrics()[0].Resource.Target.AverageUtilization)
 }
 
 func TestDriftIsRepaired(t *testing.T) {
