@@ -108,6 +108,30 @@ func TestMLServerIsNotAskedForAModelByName(t *testing.T) {
 	require.Equal(t, int32(2), *probe.SuccessThreshold, "a server that gives up says for a tenth of a second that it is ready")
 }
 
+func TestTheLongestNames(t *testing.T) {
+	for _, row := range []struct {
+		name, own int
+		want      string
+	}{
+		{name: 47},
+		{name: 48, want: "metadata.name: it has 48 characters and may have 47"},
+		{name: 30, own: 16},
+		{name: 30, own: 17, want: "spec.predictor.name: together with metadata.name it has 47 characters and may have 46"},
+	} {
+		w := readWorld(t, "testdata/shorthand-sklearn/in.yaml")
+		w.isvc.Name, w.isvc.Spec.Predictor.Name = strings.Repeat("a", row.name), strings.Repeat("b", row.own)
+		in, err := w.input()
+		if err == nil {
+			_, err = deployer.Render(in)
+		}
+		if row.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, row.want)
+	}
+}
+
 func TestURLs(t *testing.T) {
 	isvc := &v1beta1.InferenceService{}
 	isvc.Name, isvc.Namespace = "iris", "models"
