@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 )
@@ -75,49 +74,4 @@ func TestUserOverridesOneVariantOfAField(t *testing.T) {
 		{Name: "FIRST", ValueFrom: secretKey("s", "k")}, {Name: "SECOND", Value: "$(FIRST)"}, {Name: "NEW", Value: "x"},
 	}, merged.Env)
 	require.Equal(t, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: exec}, PeriodSeconds: 5}, merged.ReadinessProbe)
-}
-
-func TestSecretsAreRecognizedByTheirKeys(t *testing.T) {
-	secret := func(name string, annotations map[string]string, keys ...string) *corev1.Secret {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}, Data: map[string][]byte{}}
-		for _, k := range keys {
-			s.Data[k] = []byte("never-shown")
-		}
-		return s
-	}
-	account := func(annotations map[string]string, names ...string) *corev1.ServiceAccount {
-		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}}
-		for _, n := range names {
-			sa.Secrets = append(sa.Secrets, corev1.ObjectReference{Name: n})
-		}
-		return sa
-	}
-	region := map[string]string{"serving.kserve.io/s3-region": "eu-1"}
-	for name, row := range map[string]struct {
-		sa      *corev1.ServiceAccount
-		secrets []*corev1.Secret
-		env     []string
-		missing []string
-	}{
-		"no service account":                         {nil, nil, nil, nil},
-		"the first kind wins within a secret":        {account(nil, "a"), []*corev1.Secret{secret("a", nil, "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")}, []string{"AWS_SECRET_ACCESS_KEY"}, nil},
-		"secrets of several kinds add up":            {account(nil, "a", "b"), []*corev1.Secret{secret("a", nil, "HF_TOKEN"), secret("b", nil, "awsSecretAccessKey", "awsAccessKeyID")}, []string{"HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, nil},
-		"of two of a kind the first wins":            {account(nil, "b", "a"), []*corev1.Secret{secret("a", nil, "HF_TOKEN"), secret("b", nil, "HF_TOKEN")}, []string{"HF_TOKEN"}, nil},
-		"other secrets offer nothing":                {account(nil, "a"), []*corev1.Secret{secret("a", nil, ".dockerconfigjson")}, nil, nil},
-		"a secret that is gone is named":             {account(nil, "a"), nil, nil, []string{"a"}},
-		"a role gives credentials, options are ours": {account(map[string]string{"eks.amazonaws.com/role-arn": "r", "serving.kserve.io/s3-region": "eu-1"}), nil, []string{"AWS_DEFAULT_REGION"}, nil},
-		"without a role the account has no options":  {account(region), nil, nil, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			creds, err := CredentialsFrom(row.sa, row.secrets, nil, DefaultConfig())
-			require.NoError(t, err)
-			var names []string
-			for _, e := range creds.Env {
-				names = append(names, e.Name)
-				require.NotContains(t, e.Value, "never-shown")
-			}
-			require.Equal(t, row.env, names)
-			require.Equal(t, row.missing, creds.Missing)
-		})
-	}
 }

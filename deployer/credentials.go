@@ -67,33 +67,42 @@ func ServiceAccountName(isvc *v1beta1.InferenceService) string {
 	return "default"
 }
 
+// StorageSecretName is the secret that an annotation names in place of those of the
+// service account, empty for none. runtime is nil for custom containers.
+func StorageSecretName(isvc *v1beta1.InferenceService, runtime *ChosenRuntime) string {
+	return mergedAnnotations(isvc, runtime)[v1beta1.AnnotationStorageSecretName]
+}
+
 // CredentialSecrets lists the names of the secrets that CredentialsFrom wants to
-// see, so that the caller reads no others. sa is nil if it does not exist.
-func CredentialSecrets(isvc *v1beta1.InferenceService, sa *corev1.ServiceAccount, cfg Config) []string {
+// see, so that the caller reads no others. named is StorageSecretName's; sa is nil
+// if it does not exist.
+func CredentialSecrets(isvc *v1beta1.InferenceService, named string, sa *corev1.ServiceAccount, cfg Config) []string {
+	if named != "" {
+		return []string{named}
+	}
 	var names []string
 	add := func(name string) {
 		if name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	named := isvc.Annotations[v1beta1.AnnotationStorageSecretName]
-	add(named)
-	if named == "" && sa != nil {
+	if sa != nil {
 		for _, ref := range sa.Secrets {
 			add(ref.Name)
 		}
 	}
-	if m := isvc.Spec.Predictor.Model; named == "" && m != nil && m.Storage != nil {
+	if m := isvc.Spec.Predictor.Model; m != nil && m.Storage != nil {
 		add(cfg.Credentials.StorageSpecSecretName)
 	}
 	return names
 }
 
 // CredentialsFrom looks through secrets as KServe does: for each secret the first
-// kind whose keys it has. annotations are the InferenceService's: one of them may
-// name a secret to use in place of those of the service account. secrets are those
-// that exist of the ones that CredentialSecrets lists; sa is nil if there is none.
-func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, annotations map[string]string, cfg Config) (Credentials, error) {
+// kind whose keys it has. named, from StorageSecretName, is a secret to use in place
+// of those of the service account. The options of an account with a role for S3
+// come first and those of secrets over them. secrets are those that exist of the
+// ones that CredentialSecrets lists; sa is nil if there is none.
+func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, named string, cfg Config) (Credentials, error) {
 	creds := Credentials{StorageSecret: cfg.Credentials.StorageSpecSecretName, Storage: map[string]StorageEntry{}}
 	find := func(name string) *corev1.Secret {
 		i := slices.IndexFunc(secrets, func(s *corev1.Secret) bool { return s.Name == name })
@@ -102,7 +111,11 @@ func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, annota
 		}
 		return secrets[i]
 	}
-	if named := annotations[v1beta1.AnnotationStorageSecretName]; named != "" {
+	if sa != nil && sa.Annotations["eks.amazonaws.com/role-arn"] != "" {
+		// The role gives the credentials; the options still come from annotations.
+		creds.addS3Options(sa.Annotations, cfg.Credentials.S3)
+	}
+	if named != "" {
 		s := find(named)
 		if s == nil {
 			return Credentials{}, &RenderError{ReasonCredentialsMissing, annotationField(v1beta1.AnnotationStorageSecretName), fmt.Sprintf("secret %q does not exist; create it, or correct the name", named)}
@@ -113,10 +126,6 @@ func CredentialsFrom(sa *corev1.ServiceAccount, secrets []*corev1.Secret, annota
 		return creds, nil
 	}
 	if sa != nil {
-		if sa.Annotations["eks.amazonaws.com/role-arn"] != "" {
-			// The role gives the credentials; the options still come from annotations.
-			creds.addS3Options(sa.Annotations, cfg.Credentials.S3)
-		}
 		for _, ref := range sa.Secrets {
 			s := find(ref.Name)
 			switch {
@@ -146,8 +155,11 @@ var kinds = []struct {
 	{"Azure", isAzure, (*Credentials).addAzure},
 	{"HTTPS", isHTTPS, (*Credentials).addHTTPS},
 	{"HDFS", isHDFS, (*Credentials).addHDFS},
-	{"Hugging Face", hasKey("HF_TOKEN"), addToken("HF_TOKEN")},
-	{"ModelScope", hasKey("MODELSCOPE_API_TOKEN"), addToken("MODELSCOPE_API_TOKEN")},
+	{"Hugging Face", hasKey("HF_TOKEN"), addToken("HF_TOKEN", "HF_TOKEN")},
+	{"ModelScope", hasKey("MODELSCOPE_API_TOKEN"), addToken("MODELSCOPE_API_TOKEN", "MODELSCOPE_API_TOKEN")},
+	// KServe's key before its release 0.21. Storage initializers of that time read the
+	// variable of that name; later ones, as ModelScope's own client, read the other.
+	{"ModelScope, former key", hasKey("MS_TOKEN"), addToken("MS_TOKEN", "MODELSCOPE_API_TOKEN", "MS_TOKEN")},
 }
 
 // read adds what a secret offers. Secrets of other kinds offer nothing: service
@@ -174,11 +186,14 @@ func (c *Credentials) readStorage(s *corev1.Secret) {
 	}
 }
 
-// env adds a variable unless an earlier secret has given it.
+// env adds a variable, in place of what the service account or an earlier secret
+// has given, as in KServe.
 func (c *Credentials) env(e corev1.EnvVar) {
-	if !slices.ContainsFunc(c.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name }) {
-		c.Env = append(c.Env, e)
+	if i := slices.IndexFunc(c.Env, func(o corev1.EnvVar) bool { return o.Name == e.Name }); i >= 0 {
+		c.Env[i] = e
+		return
 	}
+	c.Env = append(c.Env, e)
 }
 
 // envFrom adds a variable whose value is a key of a secret.
@@ -187,7 +202,7 @@ func (c *Credentials) envFrom(name string, s *corev1.Secret, key string) {
 }
 
 // mount adds a secret's files. Of several secrets of a kind the first one counts,
-// since they are expected at the same place.
+// as in KServe: they are expected at the same place.
 func (c *Credentials) mount(volume string, s *corev1.Secret, path string) {
 	if !slices.ContainsFunc(c.Mounts, func(m SecretMount) bool { return m.Volume == volume }) {
 		c.Mounts = append(c.Mounts, SecretMount{Volume: volume, Secret: s.Name, MountPath: path})

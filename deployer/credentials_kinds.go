@@ -68,17 +68,21 @@ func (c *Credentials) addGCS(s *corev1.Secret, cfg CredentialsConfig) {
 }
 
 // azureVariables are the variables of Azure's client and the data keys that may
-// hold them, the second one being the older name.
+// hold them, the second one being the older name where there is one.
 var azureVariables = []struct{ name, old string }{
 	{"AZURE_SUBSCRIPTION_ID", "AZ_SUBSCRIPTION_ID"},
 	{"AZURE_TENANT_ID", "AZ_TENANT_ID"},
 	{"AZURE_CLIENT_ID", "AZ_CLIENT_ID"},
 	{"AZURE_CLIENT_SECRET", "AZ_CLIENT_SECRET"},
 	{"AZURE_STORAGE_ACCESS_KEY", "AZ_STORAGE_ACCESS_KEY"},
+	{"AZURE_ACCESS_TOKEN", ""},
+	{"AZURE_ACCESS_EXPIRES_ON_SECONDS", ""},
+	{"AZURE_ACCOUNT_NAME", ""},
+	{"AZURE_SERVICE_URL", ""},
 }
 
 func isAzure(s *corev1.Secret, _ CredentialsConfig) bool {
-	return firstKey(s, "AZURE_CLIENT_SECRET", "AZ_CLIENT_SECRET", "AZURE_STORAGE_ACCESS_KEY", "AZ_STORAGE_ACCESS_KEY", "AZURE_CLIENT_ID", "AZ_CLIENT_ID") != ""
+	return firstKey(s, "AZURE_CLIENT_SECRET", "AZ_CLIENT_SECRET", "AZURE_STORAGE_ACCESS_KEY", "AZ_STORAGE_ACCESS_KEY", "AZURE_CLIENT_ID", "AZ_CLIENT_ID", "AZURE_ACCESS_TOKEN") != ""
 }
 
 func (c *Credentials) addAzure(s *corev1.Secret, _ CredentialsConfig) {
@@ -106,7 +110,11 @@ func (c *Credentials) addHDFS(s *corev1.Secret, _ CredentialsConfig) {
 	c.mount("hdfs-secrets", s, "/var/secrets/kserve-hdfscreds")
 }
 
-// addToken adds a variable of the same name as its data key.
-func addToken(key string) func(*Credentials, *corev1.Secret, CredentialsConfig) {
-	return func(c *Credentials, s *corev1.Secret, _ CredentialsConfig) { c.envFrom(key, s, key) }
+// addToken adds variables that have the value of a data key.
+func addToken(key string, variables ...string) func(*Credentials, *corev1.Secret, CredentialsConfig) {
+	return func(c *Credentials, s *corev1.Secret, _ CredentialsConfig) {
+		for _, v := range variables {
+			c.envFrom(v, s, key)
+		}
+	}
 }

@@ -151,7 +151,7 @@ func (w *world) input() (deployer.Input, error) {
 		}
 		return in, fmt.Errorf("selecting a runtime: %w", err)
 	}
-	if in.Credentials, err = deployer.CredentialsFrom(w.account, w.secrets, isvc.Annotations, w.config); err != nil {
+	if in.Credentials, err = deployer.CredentialsFrom(w.account, w.secrets, deployer.StorageSecretName(isvc, in.Runtime), w.config); err != nil {
 		return in, fmt.Errorf("reading credentials: %w", err)
 	}
 	ports, err := deployer.ServicePorts(isvc, in.Runtime, w.config)

@@ -2,6 +2,7 @@ package deployer
 
 import (
 	"fmt"
+	"math"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -38,7 +39,7 @@ func (w *workload) hpa() (*autoscalingv2ac.HorizontalPodAutoscalerApplyConfigura
 	spec, err := applied[autoscalingv2ac.HorizontalPodAutoscalerSpecApplyConfiguration](autoscalingv2.HorizontalPodAutoscalerSpec{
 		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: w.name},
 		MinReplicas:    &s.min,
-		MaxReplicas:    max(s.max, s.min),
+		MaxReplicas:    s.hpaMax(),
 		Metrics:        metrics,
 		Behavior:       s.behavior,
 	})
@@ -52,6 +53,17 @@ func (w *workload) hpa() (*autoscalingv2ac.HorizontalPodAutoscalerApplyConfigura
 		WithSpec(spec), nil
 }
 
+// hpaMax is the bound that an HPA cannot do without. Where none is given it is the
+// least number, as in KServe, and no bound at all where Knative's annotations ask
+// for the HPA, as in Knative.
+func (s scaling) hpaMax() int32 {
+	if s.max == 0 && s.unbounded {
+		return math.MaxInt32
+	}
+	return max(s.max, s.min)
+}
+
+// hpaMetrics are what the HPA follows. With none it follows Kubernetes' default.
 func (w *workload) hpaMetrics() ([]autoscalingv2.MetricSpec, error) {
 	s := w.scaling
 	if len(s.resources) > 0 {
@@ -71,8 +83,13 @@ func (w *workload) hpaMetrics() ([]autoscalingv2.MetricSpec, error) {
 	case v1beta1.MetricRPS:
 		return []autoscalingv2.MetricSpec{podsMetric(MetricInferenceRPS, w.aim(defaultRPS, 0))}, nil
 	case v1beta1.MetricMemory:
-		if s.target == nil {
-			return nil, invalid("spec.predictor.scaleTarget", "it is required with scaleMetric memory; set the percent of the requested memory to aim at")
+		switch {
+		case s.target == nil:
+			w.warn("spec.predictor.scaleTarget", "it is not set, so memory is not followed, as in KServe: the HorizontalPodAutoscaler follows Kubernetes' default, 80 %% of the requested CPU; set the percent of the requested memory to aim at")
+			return nil, nil
+		case s.inMi:
+			average := resource.NewQuantity(s.target.Value()<<20, resource.BinarySI)
+			return []autoscalingv2.MetricSpec{resourceMetric(corev1.ResourceMemory, autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: average})}, nil
 		}
 		return []autoscalingv2.MetricSpec{resourceMetric(corev1.ResourceMemory, percentOf(s.target))}, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -104,17 +105,36 @@ func (w *workload) addCredentials(c *corev1.Container, downloads []source) error
 	if bundle == "" {
 		return nil
 	}
+	dir, err := w.bundleDir(c)
+	if err != nil {
+		return err
+	}
 	const volume = "cabundle-cert"
-	err := w.addVolume(source{Field: "the CA bundle"}, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
+	err = w.addVolume(source{Field: "the CA bundle"}, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
 		ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: bundle}},
 	}})
 	if err != nil {
 		return err
 	}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: cfg.CABundleVolumeMountPath, ReadOnly: true})
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: dir, ReadOnly: true})
 	setEnv(c, "CA_BUNDLE_CONFIGMAP_NAME", bundle)
-	setEnv(c, "CA_BUNDLE_VOLUME_MOUNT_POINT", cfg.CABundleVolumeMountPath)
+	setEnv(c, "CA_BUNDLE_VOLUME_MOUNT_POINT", dir)
 	return nil
+}
+
+// bundleDir is where the ConfigMap with certificates is mounted: where AWS_CA_BUNDLE
+// says that its file is, else the configured folder.
+func (w *workload) bundleDir(c *corev1.Container) (string, error) {
+	e := envOf(c, "AWS_CA_BUNDLE")
+	if e == nil || e.Value == "" {
+		return w.in.Config.StorageInitializer.CABundleVolumeMountPath, nil
+	}
+	dir := path.Dir(e.Value)
+	taken := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return path.Clean(m.MountPath) == dir })
+	if !path.IsAbs(dir) || dir == "/" || taken {
+		return "", invalid("serviceaccount["+ServiceAccountName(w.isvc)+"].secrets", "annotation serving.kserve.io/s3-cabundle: the ConfigMap cannot be mounted at the folder of %q; give an absolute path in a folder of its own, for example /etc/ssl/custom-certs/cabundle.crt", e.Value)
+	}
+	return dir, nil
 }
 
 // restricted is the security context of containers of ours: the restricted pod

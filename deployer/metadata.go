@@ -38,16 +38,12 @@ var notOnPods = []string{
 // mergeMetadata joins labels and annotations: the runtime's, the
 // InferenceService's and the component's, later ones winning.
 func (w *workload) mergeMetadata() error {
-	ext := &w.predictor.ComponentExtensionSpec
-	labels, annotations := map[string]string{}, map[string]string{}
+	labels, annotations := map[string]string{}, mergedAnnotations(w.isvc, w.in.Runtime)
 	if r := w.in.Runtime; r != nil {
 		maps.Copy(labels, r.Spec.Labels)
-		maps.Copy(annotations, r.Spec.Annotations)
 	}
 	maps.Copy(labels, w.isvc.Labels)
-	maps.Copy(annotations, w.isvc.Annotations)
-	maps.Copy(labels, ext.Labels)
-	maps.Copy(annotations, ext.Annotations)
+	maps.Copy(labels, w.predictor.Labels)
 	w.allAnnotations = copyMap(annotations)
 
 	for _, name := range slices.Concat(neverCopied, w.in.Config.ServiceAnnotationDisallowedList) {
@@ -72,6 +68,18 @@ func (w *workload) mergeMetadata() error {
 		})
 	})
 	return nil
+}
+
+// mergedAnnotations are the runtime's, the InferenceService's and the predictor's,
+// later ones winning. runtime is nil for custom containers.
+func mergedAnnotations(isvc *v1beta1.InferenceService, runtime *ChosenRuntime) map[string]string {
+	annotations := map[string]string{}
+	if runtime != nil {
+		maps.Copy(annotations, runtime.Spec.Annotations)
+	}
+	maps.Copy(annotations, isvc.Annotations)
+	maps.Copy(annotations, isvc.Spec.Predictor.Annotations)
+	return annotations
 }
 
 // setLabel adds a label to the objects and pods that the user did not set.

@@ -58,10 +58,12 @@ func checkNames(isvc *v1beta1.InferenceService, component Component) error {
 		longest = AppLabel(Name(isvc, component))
 	}
 	if over := len(longest) - validation.DNS1035LabelMaxLength; over > 0 {
+		const why = "because names and labels in Kubernetes have at most 63 and it makes"
 		if own := isvc.Spec.Predictor.Name; component == Predictor && own != "" {
-			return invalid("spec.predictor.name", "the name makes %q, which is %d characters too long for a Kubernetes label; shorten it or metadata.name", longest, over)
+			both := len(isvc.Name) + len(own)
+			return invalid("spec.predictor.name", "together with metadata.name it has %d characters and may have %d, %s %q; shorten it", both, both-over, why, longest)
 		}
-		return invalid("metadata.name", "the name makes %q, which is %d characters too long for a Kubernetes label; use at most %d characters", longest, over, len(isvc.Name)-over)
+		return invalid("metadata.name", "it has %d characters and may have %d, %s %q; a name cannot be changed, so create the InferenceService under a shorter one", len(isvc.Name), len(isvc.Name)-over, why, longest)
 	}
 	if problems := validation.IsDNS1035Label(Name(isvc, component)); len(problems) > 0 {
 		return invalid("metadata.name", "the name makes the Service name %q, which is none: %s", Name(isvc, component), problems[0])

@@ -98,14 +98,24 @@ func RevisionHash(in Input) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	type download struct{ URI, MountPath string }
+	// Of a storage spec the URI says little: the same path is another model under
+	// another key or endpoint.
+	type download struct {
+		URI, MountPath string
+		Secret, Key    string            `json:",omitempty"`
+		Override       map[string]string `json:",omitempty"`
+	}
 	content := struct {
 		Template    corev1.PodTemplateSpec
 		Downloads   []download
 		Concurrency int64
 	}{Template: w.template, Concurrency: w.scaling.concurrency}
 	for _, s := range w.downloads() {
-		content.Downloads = append(content.Downloads, download{s.URI, s.MountPath})
+		d := download{URI: s.URI, MountPath: s.MountPath, Override: s.Override}
+		if s.Entry != nil {
+			d.Secret, d.Key = s.Entry.Secret, s.Entry.Key
+		}
+		content.Downloads = append(content.Downloads, d)
 	}
 	b, err := json.Marshal(content)
 	if err != nil {

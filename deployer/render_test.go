@@ -95,6 +95,43 @@ func TestStockRuntimesAreValid(t *testing.T) {
 	require.Len(t, stockRuntimes(t), 14, "all but OpenVINO are in the kustomization")
 }
 
+// TestMLServerIsNotAskedForAModelByName: the model has another name than the
+// InferenceService where MLSERVER_MODEL_NAME or the folder's model-settings.json
+// says so, and only the former can be seen from here.
+func TestMLServerIsNotAskedForAModelByName(t *testing.T) {
+	in, err := readWorld(t, "testdata/mlserver-own-model-name/in.yaml").input()
+	require.NoError(t, err)
+	o, err := deployer.Render(in)
+	require.NoError(t, err)
+	probe := o.Deployment.Spec.Template.Spec.Containers[0].ReadinessProbe
+	require.Equal(t, "/v2/health/ready", *probe.HTTPGet.Path)
+	require.Equal(t, int32(2), *probe.SuccessThreshold, "a server that gives up says for a tenth of a second that it is ready")
+}
+
+func TestTheLongestNames(t *testing.T) {
+	for _, row := range []struct {
+		name, own int
+		want      string
+	}{
+		{name: 47},
+		{name: 48, want: "metadata.name: it has 48 characters and may have 47"},
+		{name: 30, own: 16},
+		{name: 30, own: 17, want: "spec.predictor.name: together with metadata.name it has 47 characters and may have 46"},
+	} {
+		w := readWorld(t, "testdata/shorthand-sklearn/in.yaml")
+		w.isvc.Name, w.isvc.Spec.Predictor.Name = strings.Repeat("a", row.name), strings.Repeat("b", row.own)
+		in, err := w.input()
+		if err == nil {
+			_, err = deployer.Render(in)
+		}
+		if row.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, row.want)
+	}
+}
+
 func TestURLs(t *testing.T) {
 	isvc := &v1beta1.InferenceService{}
 	isvc.Name, isvc.Namespace = "iris", "models"
@@ -142,18 +179,6 @@ func TestConfigIsChecked(t *testing.T) {
 		change(&c)
 		require.ErrorContains(t, c.Validate(), want)
 	}
-}
-
-func TestOnlySecretsThatMatterAreAskedFor(t *testing.T) {
-	cfg := deployer.DefaultConfig()
-	sa := &corev1.ServiceAccount{Secrets: []corev1.ObjectReference{{Name: "a"}, {Name: "b"}, {Name: "a"}}}
-	isvc := ask("sklearn", "", "")
-	require.Equal(t, []string{"a", "b"}, deployer.CredentialSecrets(isvc, sa, cfg))
-	require.Empty(t, deployer.CredentialSecrets(isvc, nil, cfg))
-	isvc.Spec.Predictor.Model.Storage = &v1beta1.StorageSpec{}
-	require.Equal(t, []string{"a", "b", "storage-config"}, deployer.CredentialSecrets(isvc, sa, cfg))
-	isvc.Annotations = map[string]string{v1beta1.AnnotationStorageSecretName: "mine"}
-	require.Equal(t, []string{"mine"}, deployer.CredentialSecrets(isvc, sa, cfg))
 }
 
 // FuzzRender feeds InferenceServices and runtimes of any shape: whatever comes, it

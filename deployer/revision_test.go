@@ -13,7 +13,12 @@ import (
 
 func hashOf(t *testing.T, change func(*world)) string {
 	t.Helper()
-	w := readWorld(t, "testdata/shorthand-sklearn/in.yaml")
+	return hashOfCase(t, "shorthand-sklearn", change)
+}
+
+func hashOfCase(t *testing.T, name string, change func(*world)) string {
+	t.Helper()
+	w := readWorld(t, "testdata/"+name+"/in.yaml")
 	if change != nil {
 		change(w)
 	}
@@ -43,6 +48,29 @@ func TestWhatMakesARevision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { require.NotEqual(t, base, hashOf(t, change)) })
 	}
+}
+
+func TestWhereAStorageSpecPointsMakesARevision(t *testing.T) {
+	base := hashOfCase(t, "storage-spec", nil)
+	for name, change := range map[string]func(*world){
+		"another key": func(w *world) {
+			w.secrets[0].Data["other"] = w.secrets[0].Data["minio"]
+			key := "other"
+			w.isvc.Spec.Predictor.Model.Storage.StorageKey = &key
+		},
+		"another secret": func(w *world) {
+			w.secrets[0].Name = "mine"
+			w.isvc.Annotations = map[string]string{v1beta1.AnnotationStorageSecretName: "mine"}
+		},
+		"another endpoint": func(w *world) {
+			(*w.isvc.Spec.Predictor.Model.Storage.Parameters)["endpoint_url"] = "https://other.example.com"
+		},
+	} {
+		t.Run(name, func(t *testing.T) { require.NotEqual(t, base, hashOfCase(t, "storage-spec", change)) })
+	}
+	require.Equal(t, base, hashOfCase(t, "storage-spec", func(w *world) {
+		w.secrets[0].Data["unused"] = []byte("{}")
+	}), "what the model does not use")
 }
 
 func TestWhatMakesNoRevision(t *testing.T) {

@@ -21,6 +21,11 @@ type scaling struct {
 	activation *int32
 	metric     v1beta1.ScaleMetric
 	target     *resource.Quantity
+	// inMi says that a target for memory is in Mi, as Knative's are, and not in
+	// percent of what is requested, as KServe's are.
+	inMi bool
+	// unbounded says that a max of 0 is no bound to an HPA either.
+	unbounded bool
 	// utilization is the share of target to aim for, in percent.
 	utilization   *int32
 	concurrency   int64
@@ -41,12 +46,17 @@ func (s scaling) byRequests() bool {
 	case AutoscalerOwn:
 		return true
 	case v1beta1.AutoscalerClassHPA:
-		return len(s.resources) == 0 && (s.metric == v1beta1.MetricConcurrency || s.metric == v1beta1.MetricRPS)
+		return len(s.resources) == 0 && s.ofRequests()
 	case v1beta1.AutoscalerClassExternal:
 		// Whoever scales may read our metrics, or go to zero.
-		return s.metric == v1beta1.MetricConcurrency || s.metric == v1beta1.MetricRPS || s.min == 0
+		return s.ofRequests() || s.min == 0
 	}
 	return false
+}
+
+// ofRequests says whether the user named a metric that counts requests.
+func (s scaling) ofRequests() bool {
+	return s.metric == v1beta1.MetricConcurrency || s.metric == v1beta1.MetricRPS
 }
 
 // readScaling reads the fields and annotations. A field wins over an annotation.
@@ -55,8 +65,9 @@ func (s scaling) byRequests() bool {
 func (w *workload) readScaling() error {
 	ext := &w.predictor.ComponentExtensionSpec
 	a := knative{w: w}
+	metric, byAnnotation := w.scaleMetric(ext, a)
 	s := scaling{
-		metric:        w.scaleMetric(ext, a),
+		metric:        metric,
 		utilization:   a.percent("target-utilization-percentage", 1, 100),
 		window:        a.duration("window", 6*time.Second, time.Hour),
 		burstWindow:   a.percent("panic-window-percentage", 1, 100),
@@ -77,7 +88,9 @@ func (w *workload) readScaling() error {
 			return invalid("spec.predictor.containerConcurrency", "%d is negative; use 0 for no limit", s.concurrency)
 		}
 	}
-	if err := w.scaleTarget(ext, a, &s); err != nil {
+	knativeHPA := w.knativeClass() || byAnnotation && !s.ofRequests()
+	s.unbounded = knativeHPA && w.allAnnotations[v1beta1.AnnotationAutoscalerClass] == ""
+	if err := w.scaleTarget(ext, a, &s, knativeHPA); err != nil {
 		return err
 	}
 	if err := w.scaleBounds(ext, a, &s); err != nil {
@@ -95,21 +108,27 @@ func (w *workload) readScaling() error {
 	return nil
 }
 
-// scaleMetric is empty when the user names none.
-func (w *workload) scaleMetric(ext *v1beta1.ComponentExtensionSpec, a knative) v1beta1.ScaleMetric {
+// scaleMetric is empty when the user names none. It says too whether an annotation
+// of Knative's named it.
+func (w *workload) scaleMetric(ext *v1beta1.ComponentExtensionSpec, a knative) (metric v1beta1.ScaleMetric, byAnnotation bool) {
 	if ext.ScaleMetric != nil && *ext.ScaleMetric != "" {
-		return *ext.ScaleMetric
+		return *ext.ScaleMetric, false
 	}
 	name, text, ok := a.get("metric")
 	if !ok {
-		return ""
+		return "", false
 	}
 	switch m := v1beta1.ScaleMetric(text); m {
 	case v1beta1.MetricConcurrency, v1beta1.MetricRPS, v1beta1.MetricCPU, v1beta1.MetricMemory:
-		return m
+		return m, true
 	}
 	w.warn(annotationField(name), "the metric %q is not known and the annotation is ignored; use concurrency, rps, cpu or memory", text)
-	return ""
+	return "", false
+}
+
+// knativeClass says whether an annotation asks for Knative's HPA class.
+func (w *workload) knativeClass() bool {
+	return strings.HasPrefix(w.allAnnotations[knativePrefix+"class"], "hpa")
 }
 
 // autoscalerClass is the annotation's, else the one that fits the metrics:
@@ -133,15 +152,24 @@ func (w *workload) autoscalerClass(ext *v1beta1.ComponentExtensionSpec, metric v
 			}
 		}
 	}
-	if strings.HasPrefix(w.allAnnotations["autoscaling.knative.dev/class"], "hpa") {
+	if w.knativeClass() {
 		return v1beta1.AutoscalerClassHPA, nil
 	}
 	return AutoscalerOwn, nil
 }
 
-func (w *workload) scaleTarget(ext *v1beta1.ComponentExtensionSpec, a knative, s *scaling) error {
+// scaleTarget reads what one replica is to carry. An annotation's target counts
+// requests unless Knative's annotations ask for the HPA: a target of 10 that was
+// left over from them must not become 10 % of the CPU.
+func (w *workload) scaleTarget(ext *v1beta1.ComponentExtensionSpec, a knative, s *scaling, knativeHPA bool) error {
 	if ext.ScaleTarget == nil {
-		s.target = a.target()
+		if s.class == v1beta1.AutoscalerClassHPA && !knativeHPA && !s.ofRequests() {
+			if name, text, ok := a.get("target"); ok {
+				w.warn(annotationField(name), "%q is not read, because it may be meant for requests and the HorizontalPodAutoscaler follows CPU or memory; set scaleTarget, or remove the annotation", text)
+			}
+			return nil
+		}
+		s.target, s.inMi = a.target(), true
 		return nil
 	}
 	target := *ext.ScaleTarget

@@ -1,7 +1,9 @@
 package deployer
 
 import (
+	"math"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,7 +114,6 @@ func TestBadScalingFieldsAreErrors(t *testing.T) {
 		"{maxReplicas: -1}":                   "spec.predictor.maxReplicas",
 		"{minReplicas: 3, maxReplicas: 2}":    "spec.predictor.minReplicas",
 		"{scaleMetric: rps, scaleTarget: 0}":  "spec.predictor.scaleTarget",
-		"{scaleMetric: memory}":               "spec.predictor.scaleTarget",
 		"{containerConcurrency: -1}":          "spec.predictor.containerConcurrency",
 		"{timeout: -1}":                       "spec.predictor.timeout",
 		"{terminationGracePeriodSeconds: -1}": "spec.predictor.terminationGracePeriodSeconds",
@@ -164,6 +165,78 @@ func TestWhoScales(t *testing.T) {
 }
 
 func ptr(n int32) *int32 { return &n }
+
+// TestHPAMapping checks what becomes of targets and bounds in an HPA: the metrics,
+// the greatest number, and the fields that are warned about.
+func TestHPAMapping(t *testing.T) {
+	const (
+		ofCPU    = "[{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: %s}}}]"
+		ofMemory = "[{type: Resource, resource: {name: memory, target: {type: %s}}}]"
+	)
+	cpu := func(percent string) string { return strings.Replace(ofCPU, "%s", percent, 1) }
+	memory := func(target string) string { return strings.Replace(ofMemory, "%s", target, 1) }
+	requests := func(average string) string {
+		return "[{type: Pods, pods: {metric: {name: inference_concurrency}, target: {type: AverageValue, averageValue: " + average + "}}}]"
+	}
+	const target = "metadata.annotations[autoscaling.knative.dev/target]"
+	knative := func(more ...string) map[string]string {
+		m := map[string]string{"class": "hpa.autoscaling.knative.dev"}
+		for i := 0; i < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
+	kserve := func(more ...string) map[string]string {
+		m := knative(more...)
+		delete(m, "class")
+		m[v1beta1.AnnotationAutoscalerClass] = "hpa"
+		return m
+	}
+	for name, row := range map[string]struct {
+		fields      string
+		annotations map[string]string
+		metrics     string
+		most        int32
+		warnings    []string
+	}{
+		"KServe's default":                        {"", kserve(), cpu("80"), 1, nil},
+		"KServe's CPU":                            {"{maxReplicas: 3, scaleMetric: cpu, scaleTarget: 60}", nil, cpu("60"), 3, nil},
+		"KServe's memory, in percent":             {"{maxReplicas: 3, scaleMetric: memory, scaleTarget: 60}", nil, memory("Utilization, averageUtilization: 60"), 3, nil},
+		"KServe's memory without a target":        {"{maxReplicas: 3, scaleMetric: memory}", nil, "", 3, []string{"spec.predictor.scaleTarget"}},
+		"Knative's default is CPU, without bound": {"", knative("target", "70"), cpu("70"), math.MaxInt32, nil},
+		"Knative's CPU":                           {"", knative("metric", "cpu", "target", "70", "max-scale", "4"), cpu("70"), 4, nil},
+		"Knative's CPU, without a class":          {"", map[string]string{"metric": "cpu", "target": "70"}, cpu("70"), math.MaxInt32, nil},
+		"Knative's memory, in Mi":                 {"", knative("metric", "memory", "target", "500.5", "max-scale", "0"), memory("AverageValue, averageValue: 501Mi"), math.MaxInt32, nil},
+		"Knative's memory without a target":       {"", knative("metric", "memory"), "", math.MaxInt32, []string{"spec.predictor.scaleTarget"}},
+		"Knative's bound on the field":            {"{maxReplicas: 2}", knative("metric", "memory", "target", "500"), memory("AverageValue, averageValue: 500Mi"), 2, nil},
+		"a field's target is KServe's":            {"{scaleTarget: 60}", knative("metric", "memory", "target", "500"), memory("Utilization, averageUtilization: 60"), math.MaxInt32, nil},
+		"KServe's class bounds Knative's metric":  {"", kserve("metric", "cpu", "target", "70"), cpu("70"), 1, nil},
+		"a target left over from concurrency":     {"{maxReplicas: 4}", kserve("target", "10"), cpu("80"), 4, []string{target}},
+		"left over beside KServe's CPU":           {"{maxReplicas: 4, scaleMetric: cpu}", map[string]string{"target": "10"}, cpu("80"), 4, []string{target}},
+		"left over, but of concurrency again":     {"{maxReplicas: 4, scaleMetric: concurrency}", kserve("target", "10"), requests(`"7"`), 4, nil},
+		"KServe's metrics, beside what is left of Knative's": {"{autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}",
+			map[string]string{"metric": "concurrency", "target": "10"}, cpu("50"), 1, nil},
+		"left over with its metric": {"{maxReplicas: 4}", kserve("metric", "concurrency", "target", "10"), requests(`"7"`), 4, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := scaled(t, row.fields, row.annotations)
+			require.NoError(t, err)
+			require.NotNil(t, o.HPA)
+			require.Equal(t, row.most, *o.HPA.Spec.MaxReplicas)
+			var want []any
+			require.NoError(t, yaml.Unmarshal([]byte(row.metrics), &want))
+			got, err := convert[map[string]any](o.HPA.Spec)
+			require.NoError(t, err)
+			metrics, _ := got["metrics"].([]any)
+			require.Equal(t, want, metrics)
+			var fields []string
+			for _, w := range o.Warnings {
+				fields = append(fields, w.Field)
+			}
+			require.Equal(t, row.warnings, fields)
+		})
+	}
+}
 
 // TestDrainEndsBeforeTheGracePeriod guards the server's own time to stop.
 func TestDrainEndsBeforeTheGracePeriod(t *testing.T) {

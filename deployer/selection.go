@@ -13,9 +13,9 @@ import (
 )
 
 // SelectRuntime chooses the runtime for an InferenceService, as KServe does with
-// one exception: a choice that a revision has recorded stays as long as the model
-// asks for the same and the runtime still serves it. So installing another
-// runtime never changes a live model. It returns nil for custom containers.
+// one exception: an automatic choice that a revision has recorded stays as long as
+// the model asks for the same and the runtime still serves it. So installing
+// another runtime never changes a live model. It returns nil for custom containers.
 //
 // namespaced are the ServingRuntimes of the InferenceService's namespace.
 func SelectRuntime(isvc *v1beta1.InferenceService, namespaced []v1alpha1.ServingRuntime, cluster []v1alpha1.ClusterServingRuntime, frozen *RuntimeRef) (*ChosenRuntime, error) {
@@ -77,15 +77,19 @@ func (w wanted) String() string {
 	if w.version != "" {
 		s += " version " + w.version
 	}
-	protocol := w.protocol
-	if protocol == "" {
-		protocol = v1beta1.ProtocolV1
-	}
-	s += " with protocol " + string(protocol)
+	s += " with protocol " + string(protocolOrDefault(w.protocol))
 	if w.workers {
 		s += " on several nodes"
 	}
 	return s
+}
+
+// protocolOrDefault is what selection looks for where a model names no protocol.
+func protocolOrDefault(p v1beta1.ProtocolVersion) v1beta1.ProtocolVersion {
+	if p == "" {
+		return v1beta1.ProtocolV1
+	}
+	return p
 }
 
 // candidate is a runtime of either scope.
@@ -169,10 +173,7 @@ func (c candidate) fits(w wanted, autoSelectOnly bool) bool {
 }
 
 func (c candidate) autoSelectable(w wanted) bool {
-	if w.protocol == "" {
-		w.protocol = v1beta1.ProtocolV1
-	}
-	return c.fits(w, true) && c.speaks(w.protocol)
+	return c.fits(w, true) && c.speaks(protocolOrDefault(w.protocol))
 }
 
 // priority is that of the first entry with the format's name, whatever its
@@ -203,21 +204,27 @@ func (c candidate) chosen(w wanted) *ChosenRuntime {
 	}
 }
 
-// frozenRuntime returns the recorded choice if it still holds.
+// frozenRuntime returns the recorded choice if it still holds. A runtime that the
+// user named does not: without the name nothing holds it.
 func frozenRuntime(frozen *RuntimeRef, w wanted, all []candidate) *candidate {
-	if frozen == nil || frozen.Name == "" {
-		return nil
-	}
-	if frozen.Format != "" && (frozen.Format != w.format || frozen.Version != w.version || frozen.Protocol != w.protocol) {
+	if frozen == nil || frozen.Name == "" || frozen.Named || !frozen.madeFor(w) {
 		return nil
 	}
 	for i := range all {
 		// autoSelect may have been withdrawn since: that steers new models only.
-		if c := &all[i]; c.meta.Name == frozen.Name && c.scope == frozen.Scope && c.fits(w, false) && c.speaks(w.protocol) {
+		if c := &all[i]; c.meta.Name == frozen.Name && c.scope == frozen.Scope && c.fits(w, false) && c.speaks(protocolOrDefault(w.protocol)) {
 			return c
 		}
 	}
 	return nil
+}
+
+// madeFor says whether a model asks for what the choice was made for. To spell out
+// the default protocol, or the version of the format, is to ask for the same.
+func (r RuntimeRef) madeFor(w wanted) bool {
+	return r.Format == "" || r.Format == w.format &&
+		(r.Version == w.version || r.Version == "" || w.version == "") &&
+		protocolOrDefault(r.Protocol) == protocolOrDefault(w.protocol)
 }
 
 // namedRuntime finds the runtime that the model names; the namespace's own
@@ -241,7 +248,9 @@ func namedRuntime(name string, w wanted, all []candidate) (*ChosenRuntime, error
 		return nil, &RenderError{ReasonNoSupportingRuntime, field, fmt.Sprintf(
 			"runtime %q does not serve %s; it declares %s", name, w, c.formats())}
 	}
-	return c.chosen(w), nil
+	chosen := c.chosen(w)
+	chosen.Ref.Named = true
+	return chosen, nil
 }
 
 func (c candidate) formats() string {

@@ -122,6 +122,14 @@ func speaking(p ...v1beta1.ProtocolVersion) func(*v1alpha1.ServingRuntimeSpec) {
 	return func(s *v1alpha1.ServingRuntimeSpec) { s.ProtocolVersions = p }
 }
 
+// serving adds a version of a format to those that are selected.
+func serving(format, version string) func(*v1alpha1.ServingRuntimeSpec) {
+	return func(s *v1alpha1.ServingRuntimeSpec) {
+		yes := true
+		s.SupportedModelFormats = append(s.SupportedModelFormats, v1alpha1.SupportedModelFormat{Name: format, Version: &version, AutoSelect: &yes})
+	}
+}
+
 func disabled(s *v1alpha1.ServingRuntimeSpec) { yes := true; s.Disabled = &yes }
 
 func multiModel(s *v1alpha1.ServingRuntimeSpec) { yes := true; s.MultiModel = &yes }
@@ -211,29 +219,65 @@ func TestNamedRuntime(t *testing.T) {
 }
 
 func TestRecordedChoiceStays(t *testing.T) {
-	isvc := ask("sklearn", "", "")
-	old := offer("old")
-	first, err := deployer.SelectRuntime(isvc, nil, []v1alpha1.ClusterServingRuntime{old}, nil)
+	unset := ask("sklearn", "", "")
+	old := offer("old", speaking("v1", "v2"), serving("sklearn", "1"), serving("xgboost", "2"))
+	first, err := deployer.SelectRuntime(unset, nil, []v1alpha1.ClusterServingRuntime{old}, nil)
 	require.NoError(t, err)
-	better := offer("better", priority(9))
+	better := offer("better", priority(9), speaking("v1", "v2"), serving("sklearn", "1"), serving("sklearn", "2"), serving("xgboost", "2"))
+	both := []v1alpha1.ClusterServingRuntime{old, better}
 
 	for name, row := range map[string]struct {
 		isvc  *v1beta1.InferenceService
 		there []v1alpha1.ClusterServingRuntime
 		want  string
 	}{
-		"when a better one is installed":        {isvc, []v1alpha1.ClusterServingRuntime{old, better}, "old"},
-		"when it is no longer to be selected":   {isvc, []v1alpha1.ClusterServingRuntime{offer("old", byHand), better}, "old"},
-		"but not when it is gone":               {isvc, []v1alpha1.ClusterServingRuntime{better}, "better"},
-		"but not when it is disabled":           {isvc, []v1alpha1.ClusterServingRuntime{offer("old", disabled), better}, "better"},
-		"but not when it changed its protocol":  {ask("sklearn", "", "v1"), []v1alpha1.ClusterServingRuntime{offer("old", speaking("v2")), better}, "better"},
-		"but not when the model asks otherwise": {ask("sklearn", "", "v1"), []v1alpha1.ClusterServingRuntime{old, better}, "better"},
+		"when a better one is installed":           {unset, both, "old"},
+		"when it is no longer to be selected":      {unset, []v1alpha1.ClusterServingRuntime{offer("old", byHand), better}, "old"},
+		"when the default protocol is spelt out":   {ask("sklearn", "", "v1"), both, "old"},
+		"when a version is named that it serves":   {ask("sklearn", "1", ""), both, "old"},
+		"but not when it is gone":                  {unset, []v1alpha1.ClusterServingRuntime{better}, "better"},
+		"but not when it is disabled":              {unset, []v1alpha1.ClusterServingRuntime{offer("old", disabled), better}, "better"},
+		"but not when it changed its protocol":     {ask("sklearn", "", "v1"), []v1alpha1.ClusterServingRuntime{offer("old", speaking("v2")), better}, "better"},
+		"nor when that was the default's protocol": {unset, []v1alpha1.ClusterServingRuntime{offer("old", speaking("v2")), better}, "better"},
+		"but not for a version it does not serve":  {ask("sklearn", "2", ""), both, "better"},
+		"but not for another protocol":             {ask("sklearn", "", "v2"), both, "better"},
+		"but not for another format":               {ask("xgboost", "", ""), both, "better"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			chosen, err := deployer.SelectRuntime(row.isvc, nil, row.there, &first.Ref)
 			require.NoError(t, err)
 			require.Equal(t, row.want, chosen.Ref.Name)
 		})
+	}
+}
+
+func TestARecordedVersionIsNotKeptForAnotherOne(t *testing.T) {
+	old := offer("old", serving("sklearn", "1"), serving("sklearn", "2"))
+	first, err := deployer.SelectRuntime(ask("sklearn", "1", ""), nil, []v1alpha1.ClusterServingRuntime{old}, nil)
+	require.NoError(t, err)
+	both := []v1alpha1.ClusterServingRuntime{old, offer("better", priority(9), serving("sklearn", "2"))}
+	for version, want := range map[string]string{"1": "old", "": "old", "2": "better"} {
+		chosen, err := deployer.SelectRuntime(ask("sklearn", version, ""), nil, both, &first.Ref)
+		require.NoError(t, err)
+		require.Equal(t, want, chosen.Ref.Name, "version %q", version)
+	}
+}
+
+func TestANamedRuntimeBindsOnlyWhileItIsNamed(t *testing.T) {
+	name := "named"
+	there := []v1alpha1.ClusterServingRuntime{offer("named"), offer("better", priority(9))}
+	isvc := ask("sklearn", "", "")
+	isvc.Spec.Predictor.Model.Runtime = &name
+	first, err := deployer.SelectRuntime(isvc, nil, there, nil)
+	require.NoError(t, err)
+	require.Equal(t, "named", first.Ref.Name)
+
+	for _, removed := range []*string{nil, new(string)} {
+		isvc.Spec.Predictor.Model.Runtime = removed
+		anew, err := deployer.SelectRuntime(isvc, nil, there, &first.Ref)
+		require.NoError(t, err)
+		require.Equal(t, "better", anew.Ref.Name)
+		require.False(t, anew.Ref.Named)
 	}
 }
 

@@ -47,10 +47,6 @@ func (w *workload) serverTypeDefaults() error {
 		}
 		if !stored {
 			setEnv(c, "MLSERVER_LOAD_MODELS_AT_STARTUP", "false")
-			// There is no model that could become ready.
-			if p := c.ReadinessProbe; p != nil && p.HTTPGet != nil && strings.HasPrefix(p.HTTPGet.Path, "/v2/models/{{") {
-				p.HTTPGet.Path = "/v2/health/ready"
-			}
 			break
 		}
 		setEnv(c, "MLSERVER_MODEL_NAME", w.isvc.Name)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -100,7 +102,7 @@ func expand(text string, data templateData) (string, error) {
 	if len(text) > maxTemplate {
 		return "", fmt.Errorf("it is longer than %d bytes; move it into a ConfigMap", maxTemplate)
 	}
-	t, err := template.New("").Option("missingkey=error").Funcs(boundedFuncs).Parse(text)
+	t, err := template.New("").Funcs(templateFuncs).Parse(text)
 	if err != nil {
 		return "", fmt.Errorf("%w; to write braces as they are, use {{\"{{\"}}", unwrapTemplate(err))
 	}
@@ -110,7 +112,7 @@ func expand(text string, data templateData) (string, error) {
 	if t.Tree == nil {
 		return "", nil
 	}
-	if err := allowed(t.Root); err != nil {
+	if err := prepare(t.Root); err != nil {
 		return "", err
 	}
 	out := &boundedBuffer{}
@@ -120,24 +122,28 @@ func expand(text string, data templateData) (string, error) {
 	return out.String(), nil
 }
 
-// allowed refuses what could run for long. Whoever may create an
-// InferenceService can write a template, and {{range 1000000000000}} would
-// occupy the controller for days.
-func allowed(n parse.Node) error {
+// prepare refuses what could run for long, and has all that a template prints
+// checked. Whoever may create an InferenceService can write a template, and
+// {{range 1000000000000}} would occupy the controller for days.
+func prepare(n parse.Node) error {
 	switch n := n.(type) {
+	case *parse.ActionNode:
+		if len(n.Pipe.Decl) == 0 {
+			checkPrinted(n.Pipe)
+		}
 	case *parse.ListNode:
 		if n == nil {
 			return nil
 		}
 		for _, c := range n.Nodes {
-			if err := allowed(c); err != nil {
+			if err := prepare(c); err != nil {
 				return err
 			}
 		}
 	case *parse.IfNode:
-		return errors.Join(allowed(n.List), allowed(n.ElseList))
+		return errors.Join(prepare(n.List), prepare(n.ElseList))
 	case *parse.WithNode:
-		return errors.Join(allowed(n.List), allowed(n.ElseList))
+		return errors.Join(prepare(n.List), prepare(n.ElseList))
 	case *parse.RangeNode:
 		return errors.New("range cannot be used here")
 	case *parse.TemplateNode:
@@ -145,6 +151,34 @@ func allowed(n parse.Node) error {
 	}
 	return nil
 }
+
+// printedFunc is a function that every pipeline ends in whose result is printed.
+const printedFunc = "_printed"
+
+// checkPrinted turns {{.Labels.tier}} into {{.Labels.tier | _printed ".Labels.tier"}}.
+// To a condition a label that is not set is false, as in KServe; printed it would
+// be the text "<no value>" in an argument.
+func checkPrinted(p *parse.PipeNode) {
+	what := p.String()
+	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: []parse.Node{
+		parse.NewIdentifier(printedFunc).SetPos(p.Pos),
+		&parse.StringNode{NodeType: parse.NodeString, Pos: p.Pos, Quoted: strconv.Quote(what), Text: what},
+	}})
+}
+
+// printed returns the value that it is given.
+func printed(what string, value any) (any, error) {
+	if value == nil {
+		return nil, unset(what)
+	}
+	return value, nil
+}
+
+// unset is the error of a value that is needed and not there.
+type unset string
+
+// Error implements error.
+func (u unset) Error() string { return string(u) + " is not set" }
 
 // maxTemplate bounds what is parsed: the parser recurses.
 const maxTemplate = 32 << 10
@@ -167,20 +201,33 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 // results of small templates.
 var wideVerb = regexp.MustCompile(`%[^a-zA-Z%]*[0-9*]`)
 
-// boundedFuncs replace the built-in functions whose results can grow.
-var boundedFuncs = template.FuncMap{
-	"print":    func(args ...any) (string, error) { return bounded(fmt.Sprint(args...)) },
-	"println":  func(args ...any) (string, error) { return bounded(fmt.Sprintln(args...)) },
-	"html":     func(args ...any) (string, error) { return bounded(template.HTMLEscaper(args...)) },
-	"js":       func(args ...any) (string, error) { return bounded(template.JSEscaper(args...)) },
-	"urlquery": func(args ...any) (string, error) { return bounded(template.URLQueryEscaper(args...)) },
+// templateFuncs are printedFunc and replacements of the built-in functions whose
+// results can grow.
+var templateFuncs = template.FuncMap{
+	printedFunc: printed,
+	"print":     formatting(fmt.Sprint),
+	"println":   formatting(fmt.Sprintln),
+	"html":      formatting(template.HTMLEscaper),
+	"js":        formatting(template.JSEscaper),
+	"urlquery":  formatting(template.URLQueryEscaper),
 	"printf": func(format string, args ...any) (string, error) {
 		if wideVerb.MatchString(format) {
 			return "", errors.New("printf cannot be used with widths here")
 		}
-		return bounded(fmt.Sprintf(format, args...))
+		return formatting(func(args ...any) string { return fmt.Sprintf(format, args...) })(args...)
 	},
 	"call": func(...any) (string, error) { return "", errors.New("call cannot be used here") },
+}
+
+// formatting bounds what a function makes of its arguments, and refuses those that
+// are not set: they would become the text "<nil>".
+func formatting(format func(...any) string) func(...any) (string, error) {
+	return func(args ...any) (string, error) {
+		if slices.Contains(args, nil) {
+			return "", unset("a value to be formatted")
+		}
+		return bounded(format(args...))
+	}
 }
 
 func bounded(s string) (string, error) {
@@ -193,6 +240,10 @@ func bounded(s string) (string, error) {
 // unwrapTemplate takes the position away from a template's error: the field's
 // path says where it is.
 func unwrapTemplate(err error) error {
+	var missing unset
+	if errors.As(err, &missing) {
+		return missing
+	}
 	var exec template.ExecError
 	if errors.As(err, &exec) {
 		err = exec.Err
@@ -202,8 +253,5 @@ func unwrapTemplate(err error) error {
 		message = message[i+len(">: "):]
 	}
 	message = strings.TrimPrefix(message, "template: :")
-	if i := strings.Index(message, "map has no entry for key"); i >= 0 {
-		message = message[i:]
-	}
 	return errors.New(message)
 }

@@ -25,6 +25,15 @@ func TestTemplates(t *testing.T) {
 		`{{if .Labels.modelClass}}yes{{end}}`:           "yes",
 		`{{"{{"}} messages }}`:                          "{{ messages }}",
 		`{{with .Annotations.modelFormat}}{{.}}{{end}}`: "sklearn",
+		// What is not there is false, as in KServe.
+		`{{if .Labels.tier}}--tier={{.Labels.tier}}{{end}}`:     "",
+		`{{if not .Labels.tier}}none{{else}}some{{end}}`:        "none",
+		`{{with .Labels.tier}}--tier={{.}}{{else}}std{{end}}`:   "std",
+		`{{or .Labels.tier "std"}}`:                             "std",
+		`{{$t := or .Labels.tier .Labels.modelClass}}{{$t}}`:    "A.B",
+		`{{if eq .Labels.tier "gold"}}a{{else}}b{{end}}`:        "b",
+		`{{if and .Labels.tier .Labels.modelClass}}x{{end}}`:    "",
+		`{{if .Labels.tier}}{{else if .Labels.quoted}}q{{end}}`: "q",
 	} {
 		got, err := expand(text, someData)
 		require.NoError(t, err, text)
@@ -34,15 +43,22 @@ func TestTemplates(t *testing.T) {
 
 func TestTemplatesThatAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"{{.Labels.team}}":               "set the label or annotation",
-		"{{.Nonsense}}":                  "Nonsense",
-		"{{.Name":                        "unclosed action",
-		"{{ messages }}":                 `to write braces as they are`,
-		"{{range 1000000000000}}{{end}}": "range cannot be used",
-		`{{if true}}{{range .Labels}}{{end}}{{end}}`: "range cannot be used",
-		`{{define "a"}}{{end}}{{template "a"}}`:      "cannot be used",
-		`{{printf "%999999999d" 1}}`:                 "printf cannot be used with widths",
-		`{{printf "%*d" 1000000 1}}`:                 "printf cannot be used with widths",
+		"{{.Labels.team}}": ".Labels.team is not set; set the label or annotation",
+		"{{.Name}}{{if .Name}}{{ .Labels.team }}{{end}}":     ".Labels.team is not set",
+		"{{if .Labels.team}}{{else}}{{.Labels.team}}{{end}}": ".Labels.team is not set",
+		"{{$t := .Labels.team}}{{$t}}":                       "$t is not set",
+		`{{or .Labels.team .Labels.tier}}`:                   "or .Labels.team .Labels.tier is not set",
+		`{{.Labels.team | printf "%s-x"}}`:                   "a value to be formatted is not set",
+		`{{print .Labels.team}}`:                             "is not set",
+		`{{if html .Labels.team}}x{{end}}`:                   "is not set",
+		"{{.Nonsense}}":                                      "Nonsense",
+		"{{.Name":                                            "unclosed action",
+		"{{ messages }}":                                     `to write braces as they are`,
+		"{{range 1000000000000}}{{end}}":                     "range cannot be used",
+		`{{if true}}{{range .Labels}}{{end}}{{end}}`:         "range cannot be used",
+		`{{define "a"}}{{end}}{{template "a"}}`:              "cannot be used",
+		`{{printf "%999999999d" 1}}`:                         "printf cannot be used with widths",
+		`{{printf "%*d" 1000000 1}}`:                         "printf cannot be used with widths",
 		// Each assignment doubles the text: without a bound, 2^40 bytes.
 		"{{$x := .Name}}" + strings.Repeat("{{$x = print $x $x}}", 40) + "{{$x}}": "larger than",
 		strings.Repeat("{{.Name}}", 4000):                                         "longer than",

@@ -36,6 +36,9 @@ type RuntimeRef struct {
 	Format   string                  `json:"format,omitempty"`
 	Version  string                  `json:"version,omitempty"`
 	Protocol v1beta1.ProtocolVersion `json:"protocol,omitempty"`
+	// Named is true where the model named the runtime. Such a choice ends with the
+	// name. Records from before this field lack it, and count as not named.
+	Named bool `json:"named,omitempty"`
 }
 
 // ChosenRuntime is the runtime that serves a model.

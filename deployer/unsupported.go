@@ -122,10 +122,7 @@ func annotation(isvc *v1beta1.InferenceService, name string) string {
 }
 
 func usesHPA(isvc *v1beta1.InferenceService) bool {
-	w := &workload{isvc: isvc, predictor: &isvc.Spec.Predictor, allAnnotations: copyMap(isvc.Annotations)}
-	for k, v := range isvc.Spec.Predictor.Annotations {
-		w.allAnnotations[k] = v
-	}
+	w := &workload{isvc: isvc, predictor: &isvc.Spec.Predictor, allAnnotations: mergedAnnotations(isvc, nil)}
 	err := w.readScaling()
 	return err == nil && w.scaling.class == v1beta1.AutoscalerClassHPA
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,6 +63,84 @@ func TestARuntimeInstalledLaterLeavesALiveModelAlone(t *testing.T) {
 	c.model("iris-2", iris)
 	c.eventually("the second model", func() bool { return c.get("iris-2").Status.ClusterServingRuntimeName != "" })
 	require.Equal(t, "aa-later", c.get("iris-2").Status.ClusterServingRuntimeName, "a new model gets the new runtime")
+}
+
+// TestTheChoiceOfRuntimeOutlastsEditsThatChangeNoPod guards the record of the
+// choice: such edits make no new revision in which to write it down.
+func TestTheChoiceOfRuntimeOutlastsEditsThatChangeNoPod(t *testing.T) {
+	name, one, v1, v2 := "zz-first", "1", v1beta1.ProtocolV1, v1beta1.ProtocolV2
+	for situation, row := range map[string]struct {
+		before, edit func(*v1beta1.ModelSpec)
+	}{
+		"the default protocol spelt out":  {edit: func(m *v1beta1.ModelSpec) { m.ProtocolVersion = &v1 }},
+		"a version":                       {edit: func(m *v1beta1.ModelSpec) { m.ModelFormat.Version = &one }},
+		"another protocol that it speaks": {edit: func(m *v1beta1.ModelSpec) { m.ProtocolVersion = &v2 }},
+		"its name added":                  {edit: func(m *v1beta1.ModelSpec) { m.Runtime = &name }},
+		"its name removed": {
+			before: func(m *v1beta1.ModelSpec) { m.Runtime = &name },
+			edit:   func(m *v1beta1.ModelSpec) { m.Runtime = nil },
+		},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			c := newCluster(t)
+			c.runtime(name, "sklearn", "example.com/first:1")
+			r := c.deployed("iris", iris, func(i *v1beta1.InferenceService) {
+				if row.before != nil {
+					row.before(i.Spec.Predictor.Model)
+				}
+			})
+			generation := c.deployment("iris-predictor").Generation
+			c.edit("iris", func(i *v1beta1.InferenceService) { row.edit(i.Spec.Predictor.Model) })
+			edited := c.get("iris").Generation
+			c.eventually("the edit to be seen", func() bool { return c.get("iris").Status.ObservedGeneration == edited })
+			r.quiet(c, "iris")
+
+			c.runtime("aa-later", "sklearn", "example.com/later:1")
+			c.model("new", iris)
+			c.eventually("the runtime to be seen", func() bool { return c.get("new").Status.ClusterServingRuntimeName == "aa-later" })
+			r.quiet(c, "iris")
+			require.Equal(t, generation, c.deployment("iris-predictor").Generation)
+			require.Equal(t, name, c.get("iris").Status.ClusterServingRuntimeName)
+			require.Equal(t, "iris-predictor-00001", c.get("iris").Status.Components[v1beta1.ComponentPredictor].LatestCreatedRevision)
+		})
+	}
+}
+
+func TestWithoutItsNameARuntimeIsSelectedAnew(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("zz-first", "sklearn", "example.com/first:1")
+	c.runtime("aa-later", "sklearn", "example.com/later:1")
+	name := "zz-first"
+	c.deployed("iris", iris, func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.Runtime = &name })
+	require.Equal(t, "example.com/first:1", c.image("iris-predictor"))
+	c.edit("iris", func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.Runtime = nil })
+	c.eventually("another runtime", func() bool { return c.image("iris-predictor") == "example.com/later:1" })
+}
+
+func TestASecretNamedByAnAnnotationIsReadAtOnce(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	for _, name := range []string{"first", "second"} {
+		_, err := c.kube.CoreV1().Secrets(c.namespace).Create(t.Context(), &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"HF_TOKEN": "t"},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	c.deployed("iris", iris, annotated(v1beta1.AnnotationStorageSecretName, "first"))
+	secret := func() string {
+		for _, container := range c.deployment("iris-predictor").Spec.Template.Spec.InitContainers {
+			for _, e := range container.Env {
+				if e.Name == "HF_TOKEN" {
+					return e.ValueFrom.SecretKeyRef.Name
+				}
+			}
+		}
+		return ""
+	}
+	require.Equal(t, "first", secret())
+	// An annotation makes no new generation.
+	c.edit("iris", annotated(v1beta1.AnnotationStorageSecretName, "second"))
+	c.eventually("the other secret", func() bool { return secret() == "second" })
 }
 
 func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
@@ -233,6 +312,22 @@ func TestTheSelectorFollowsThePath(t *testing.T) {
 	narrow("false")
 	c.eventually("the selector of the pods", func() bool { return len(selector()) == 1 })
 	require.Equal(t, map[string]string{"app": "isvc.iris-predictor"}, selector())
+}
+
+func TestMemoryWithoutATargetIsLeftToKubernetesDefault(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", "scaleMetric: memory\nscaleTarget: 60\n"+iris)
+	metrics := func() []autoscalingv2.MetricSpec {
+		hpa, err := c.kube.AutoscalingV2().HorizontalPodAutoscalers(c.namespace).Get(t.Context(), "iris-predictor", metav1.GetOptions{})
+		require.NoError(t, err)
+		return hpa.Spec.Metrics
+	}
+	require.Equal(t, corev1.ResourceMemory, metrics()[0].Resource.Name)
+	c.edit("iris", func(i *v1beta1.InferenceService) { i.Spec.Predictor.ScaleTarget = nil })
+	c.eventually("the default", func() bool { return len(metrics()) == 1 && metrics()[0].Resource.Name == corev1.ResourceCPU })
+	r.quiet(c, "iris")
+	require.Equal(t, int32(80), *metrics()[0].Resource.Target.AverageUtilization)
 }
 
 func TestDriftIsRepaired(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/rawserve/rawserve/api/serving/v1alpha1"
@@ -109,7 +110,7 @@ func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceS
 	if err != nil || data.Runtime == nil {
 		return chosen, err
 	}
-	data.Runtime.Protocol = chosen.Protocol
+	data.Runtime.Ref, data.Runtime.Protocol = chosen.Ref, chosen.Protocol
 	return data.Runtime, nil
 }
 
@@ -125,16 +126,23 @@ type credentialCache struct {
 }
 
 type credentialEntry struct {
-	generation int64
-	until      time.Time
-	offer      deployer.Credentials
+	asked credentialQuestion
+	until time.Time
+	offer deployer.Credentials
 }
 
-func (c *credentialCache) get(key string, generation int64, now time.Time) (deployer.Credentials, bool) {
+// credentialQuestion is what decides which secrets are looked at. Annotations are
+// in no generation, nor are the runtime's.
+type credentialQuestion struct {
+	generation int64
+	named      string
+}
+
+func (c *credentialCache) get(key string, asked credentialQuestion, now time.Time) (deployer.Credentials, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[key]
-	return e.offer, ok && e.generation == generation && now.Before(e.until)
+	return e.offer, ok && e.asked == asked && now.Before(e.until)
 }
 
 func (c *credentialCache) put(key string, e credentialEntry) {
@@ -152,9 +160,10 @@ func (c *credentialCache) forget(key string) {
 // offeredCredentials reads the service account and those of its secrets that
 // matter. They are read one by one, because a cache of all secrets would need the
 // right to list them.
-func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.InferenceService) (deployer.Credentials, error) {
+func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.InferenceService, runtime *deployer.ChosenRuntime) (deployer.Credentials, error) {
 	key := isvc.Namespace + "/" + isvc.Name
-	if offer, ok := c.credentials.get(key, isvc.Generation, c.Clock.Now()); ok {
+	asked := credentialQuestion{isvc.Generation, deployer.StorageSecretName(isvc, runtime)}
+	if offer, ok := c.credentials.get(key, asked, c.Clock.Now()); ok {
 		return offer, nil
 	}
 	account := deployer.ServiceAccountName(isvc)
@@ -165,7 +174,7 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 		return deployer.Credentials{}, fmt.Errorf("reading service account %s/%s: %w", isvc.Namespace, account, err)
 	}
 	var secrets []*corev1.Secret
-	for _, name := range deployer.CredentialSecrets(isvc, sa, c.Config) {
+	for _, name := range deployer.CredentialSecrets(isvc, asked.named, sa, c.Config) {
 		secret, err := c.Kubernetes.CoreV1().Secrets(isvc.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
@@ -174,11 +183,11 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 		}
 		secrets = append(secrets, secret)
 	}
-	offer, err := deployer.CredentialsFrom(sa, secrets, isvc.Annotations, c.Config)
+	offer, err := deployer.CredentialsFrom(sa, secrets, asked.named, c.Config)
 	if err != nil {
 		return deployer.Credentials{}, fmt.Errorf("reading the credentials of %s: %w", key, err)
 	}
-	c.credentials.put(key, credentialEntry{isvc.Generation, c.Clock.Now().Add(credentialTTL), offer})
+	c.credentials.put(key, credentialEntry{asked, c.Clock.Now().Add(credentialTTL), offer})
 	return offer, nil
 }
 
@@ -222,4 +231,23 @@ func (c *Controller) recordRevision(ctx context.Context, isvc *v1beta1.Inference
 		return err
 	}
 	return revision.Same(found, hash)
+}
+
+// amendRevision keeps the recorded choice of runtime up to date where the pods stay
+// the same. Else the record would speak of what the model asked for once, the next
+// pass would choose anew, and a runtime installed later could replace a live one.
+func (c *Controller) amendRevision(ctx context.Context, isvc *v1beta1.InferenceService, record *revision.Record, runtime *deployer.ChosenRuntime) error {
+	if runtime == nil || record.Runtime != nil && *record.Runtime == runtime.Ref {
+		return nil
+	}
+	patch, err := revision.Amendment(*record, runtime.Ref)
+	if err != nil {
+		return err
+	}
+	_, err = c.Kubernetes.AppsV1().ControllerRevisions(isvc.Namespace).Patch(ctx, record.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: deployer.FieldManager})
+	c.metrics.wrote(revisionKind, "patch", err)
+	if err != nil {
+		return fmt.Errorf("amending revision %s/%s: %w", isvc.Namespace, record.Name, err)
+	}
+	return nil
 }

@@ -140,6 +140,8 @@ func (c *Controller) deploy(ctx context.Context, isvc *v1beta1.InferenceService,
 			return what, err
 		}
 		c.Logger.Info("new revision", "model", isvc.Name, "namespace", isvc.Namespace, "revision", rev.Name)
+	} else if err := c.amendRevision(ctx, isvc, latest, in.Runtime); err != nil {
+		return what, err
 	}
 	what.revision, what.runtime = rev.Name, nil
 	if in.Runtime != nil {
@@ -156,7 +158,7 @@ func (c *Controller) input(ctx context.Context, isvc *v1beta1.InferenceService, 
 	if in.Runtime, err = c.chooseRuntime(ctx, isvc, latest); err != nil {
 		return in, err
 	}
-	if in.Credentials, err = c.offeredCredentials(ctx, isvc); err != nil {
+	if in.Credentials, err = c.offeredCredentials(ctx, isvc, in.Runtime); err != nil {
 		return in, err
 	}
 	if in.Ports, err = c.listenPorts(isvc, in.Runtime); err != nil {

@@ -30,11 +30,9 @@ func Object(isvc *v1beta1.InferenceService, rev deployer.Revision, hash string, 
 	}
 	annotations := map[string]string{AnnotationHash: hash}
 	if data.Runtime != nil {
-		ref, err := json.Marshal(data.Runtime.Ref)
-		if err != nil {
-			return nil, fmt.Errorf("encoding the runtime of revision %s: %w", rev.Name, err)
+		if annotations[AnnotationRuntime], err = runtimeText(rev.Name, data.Runtime.Ref); err != nil {
+			return nil, err
 		}
-		annotations[AnnotationRuntime] = string(ref)
 	}
 	return &appsv1.ControllerRevision{
 		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ControllerRevision"},
@@ -51,6 +49,33 @@ func Object(isvc *v1beta1.InferenceService, rev deployer.Revision, hash string, 
 		Data:     runtime.RawExtension{Raw: raw},
 		Revision: rev.Number,
 	}, nil
+}
+
+// Amendment is the merge patch that puts another choice of runtime into a record:
+// the same runtime, chosen for another reason. Such a choice makes no pods of its
+// own and therefore no revision, and has to be remembered all the same.
+func Amendment(r Record, ref deployer.RuntimeRef) ([]byte, error) {
+	text, err := runtimeText(r.Name, ref)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		// The API server refuses to change another object of the name.
+		"uid":         r.UID,
+		"annotations": map[string]string{AnnotationRuntime: text},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the amendment of revision %s: %w", r.Name, err)
+	}
+	return patch, nil
+}
+
+func runtimeText(name string, ref deployer.RuntimeRef) (string, error) {
+	text, err := json.Marshal(ref)
+	if err != nil {
+		return "", fmt.Errorf("encoding the runtime of revision %s: %w", name, err)
+	}
+	return string(text), nil
 }
 
 // ReadData returns what a revision was made from.

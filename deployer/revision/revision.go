@@ -1,9 +1,10 @@
 // Package revision numbers the states that a component's pods have had.
 //
 // Every state that the pods of a component are given is recorded in a
-// ControllerRevision, which is never changed: its name and number, what it was
-// made from, and the runtime that was chosen for it. The package plans and reads
-// them; writing them, and saying which ones are in use, is left to callers.
+// ControllerRevision: its name and number, what it was made from, and the runtime
+// that was chosen for it. Only the reason for that choice is ever amended. The
+// package plans and reads them; writing them, and saying which ones are in use, is
+// left to callers.
 package revision
 
 import (
@@ -24,7 +25,8 @@ const (
 	// AnnotationHash on a ControllerRevision tells apart what revisions were made from.
 	AnnotationHash = "rawserve.dev/revision-hash"
 	// AnnotationRuntime on a ControllerRevision is the choice of runtime, as JSON.
-	// It repeats what the data says, so that a cache can leave the data out.
+	// It repeats what the data says, so that a cache can leave the data out, and is
+	// amended where the data cannot be.
 	AnnotationRuntime = "rawserve.dev/runtime"
 	// HistoryLimit is how many revisions are kept beside those in use.
 	HistoryLimit = 10

@@ -1,6 +1,7 @@
 package revision_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -88,6 +89,29 @@ func TestARecordSurvivesTheCluster(t *testing.T) {
 
 	require.NoError(t, revision.Same(object, "h4"))
 	require.ErrorIs(t, revision.Same(object, "h5"), revision.ErrOther)
+}
+
+func TestAnAmendedRecordHasTheNewChoiceOnly(t *testing.T) {
+	isvc := &v1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Name: "iris", Namespace: "ml"}}
+	old := deployer.RuntimeRef{Name: "own", Scope: deployer.Cluster, Format: "sklearn", Named: true}
+	object, err := revision.Object(isvc, deployer.Revision{Name: "iris-predictor-00004", Number: 4}, "h4", revision.Data{Runtime: &deployer.ChosenRuntime{Ref: old}})
+	require.NoError(t, err)
+	object.UID = "u4"
+	record, err := revision.Read(object, 4)
+	require.NoError(t, err)
+
+	ref := deployer.RuntimeRef{Name: "own", Scope: deployer.Cluster, Format: "sklearn"}
+	patch, err := revision.Amendment(record, ref)
+	require.NoError(t, err)
+	// What is not named in the text stays, as in a merge patch.
+	amended := object.DeepCopy()
+	require.NoError(t, json.Unmarshal(patch, amended))
+	want := record
+	want.Runtime = &ref
+	got, err := revision.Read(amended, amended.Revision)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Equal(t, object.Data, amended.Data)
 }
 
 func TestBrokenRecordsAreNamed(t *testing.T) {
