@@ -31,8 +31,8 @@ const (
 	// replayTotal bounds what is kept of bodies in flight, so that a request can be
 	// sent again that met a connection which the server had just closed.
 	replayTotal = 32 << 20
-	spoolEach       = 64 << 20
-	spoolTotal      = 1 << 30
+	spoolEach   = 64 << 20
+	spoolTotal  = 1 << 30
 	// upstreamIdle is below the time after which common model servers close an
 	// idle connection (2 s and more), so that no request meets one that is closing.
 	upstreamIdle = time.Second
