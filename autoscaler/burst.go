@@ -4,12 +4,13 @@ import "fmt"
 
 // burst starts, extends and ends burst mode, in which the short window counts too.
 //
-// It starts when the demand over the burst window reaches the threshold times what
-// the replicas carry that run or are starting: with 1 replica, aim 10 and threshold
-// 2 at a demand of 20. Starting replicas count because asking again for what is on
-// its way helps nobody. It ends when that has not been so for a stable window.
+// It starts as in Knative when the demand over the burst window asks for threshold
+// times the ready replicas: with 1 ready, aim 10 and threshold 2 above a demand of
+// 10, which asks for 2. It ends when that has not been so for a stable window.
+// Replicas that are starting are not asked for twice by it: the wanted number is
+// that of the demand, however many there are.
 func burst(e *evaluation) verdict {
-	carry := float64(max(1, e.current))
+	ready := max(1, e.seen.Ready)
 	var lead *Signal
 	over := false
 	for i := range e.signals {
@@ -17,7 +18,7 @@ func burst(e *evaluation) verdict {
 		if !s.HasData {
 			continue
 		}
-		if s.Burst >= e.policy.BurstThreshold*carry*s.Target-1e-9 {
+		if float64(replicasFor(s.Burst, s.Target)) >= e.policy.BurstThreshold*float64(ready)-1e-9 {
 			over = true
 		}
 		if lead == nil || replicasFor(s.Burst, s.Target) > replicasFor(lead.Burst, lead.Target) {
@@ -40,7 +41,7 @@ func burst(e *evaluation) verdict {
 		return verdict{}
 	}
 	return verdict{want, ReasonBurst, fmt.Sprintf("Burst: %s is %s on average over %s, %.0f%% of what %s at %s each.",
-		lead.Name, number(lead.Burst), span(e.policy.BurstWindow), 100*lead.Burst/(carry*lead.Target), carries(int32(carry)), number(lead.Target))}
+		lead.Name, number(lead.Burst), span(e.policy.BurstWindow), 100*lead.Burst/(float64(ready)*lead.Target), carries(ready), number(lead.Target))}
 }
 
 // recentDemand lets replicas shrink only as far as the burst window agrees: the

@@ -38,6 +38,9 @@ func Decide(policy Policy, state State, observation Observation) (Decision, Stat
 		for i := range rules {
 			e.pass(&rules[i])
 		}
+		if e.want < e.current {
+			e.next.SteppedDown = instant(e.now)
+		}
 		if e.want == 0 && e.current == 0 {
 			e.next.forget()
 		}
@@ -178,6 +181,12 @@ func (e *evaluation) observeStart() {
 	case e.next.StartingSince == 0:
 		e.next.StartingSince = instant(e.now)
 	}
+	switch {
+	case e.current == 0 || e.seen.Ready > 0:
+		e.next.NoneReadySince = 0
+	case e.next.NoneReadySince == 0:
+		e.next.NoneReadySince = instant(e.now)
+	}
 	floor := e.policy.Initial
 	if e.policy.Max > 0 {
 		floor = min(floor, e.policy.Max)
@@ -215,10 +224,10 @@ func (e *evaluation) mayBeZero() bool {
 	return e.policy.HasRoute && (e.policy.Min == 0 || e.seen.Unreachable)
 }
 
-// startFailed reports whether nothing became ready within the progress deadline.
+// startFailed reports whether nothing has been ready for the progress deadline.
+// Replicas that never start beside one that serves are no failed start.
 func (e *evaluation) startFailed() bool {
-	return e.current > 0 && e.seen.Ready == 0 && e.next.StartingSince != 0 &&
-		e.next.StartingSince.before(e.now) >= e.policy.ProgressDeadline
+	return e.next.NoneReadySince.before(e.now) >= e.policy.ProgressDeadline
 }
 
 // windowKnown reports whether the signal's stable window has no gap that demand

@@ -35,14 +35,23 @@ func policy(change func(*Policy)) Policy {
 	return p
 }
 
-func TestBurstIsMeasuredAgainstStartingReplicasToo(t *testing.T) {
+func TestBurstIsMeasuredAgainstReadyReplicas(t *testing.T) {
 	p := policy(nil)
-	d, _ := Decide(p, State{}, at(0, 1, 1, 19))
-	require.False(t, d.Burst, "19 of 10")
-	d, _ = Decide(p, State{}, at(0, 1, 1, 20))
-	require.True(t, d.Burst, "20 of 10")
-	d, _ = Decide(p, State{}, at(0, 2, 1, 20))
-	require.False(t, d.Burst, "20 of 20, half of which is starting")
+	for _, c := range []struct {
+		replicas, ready int32
+		demand          float64
+		burst           bool
+	}{
+		{1, 1, 10, false}, // 1 of 1
+		{1, 1, 11, true},  // 2 of 1
+		{2, 2, 30, false}, // 3 of 2
+		{2, 2, 31, true},  // 4 of 2
+		{2, 1, 20, true},  // 2 of 1: the other is starting
+		{1, 0, 11, true},  // none is ready yet: as if one were
+	} {
+		d, _ := Decide(p, State{}, at(0, c.replicas, c.ready, c.demand))
+		require.Equal(t, c.burst, d.Burst, "%+v", c)
+	}
 }
 
 func TestEveryRuleThatMovedTheNumberIsListedInOrder(t *testing.T) {

@@ -167,9 +167,8 @@ func (c *checker) metrics(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy)
 		if m.Name == v1alpha1.MetricConcurrency {
 			if spec.ContainerConcurrency > 0 {
 				target = min(target, p.Capacity)
-			} else {
-				p.Capacity = target
 			}
+			p.Capacity = target
 		}
 		share := c.within(at.Child("targetUtilizationPercentage"), m.TargetUtilizationPercentage, DefaultUtilization, 1, 100)
 		p.Metrics = append(p.Metrics, Metric{Name: m.Name, Aim: max(0.01, target*float64(share)/100)})

@@ -3,6 +3,8 @@ package autoscaler
 import (
 	"fmt"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 )
@@ -30,6 +32,7 @@ var rules = []rule{
 	{"activation", activation},
 	{"scale-down-delay", scaleDownDelay},
 	{"history", history},
+	{"scale-down-pause", scaleDownPause},
 	{"starting", starting},
 	{"initial", initial},
 	{"min", lowerBound},
@@ -118,18 +121,24 @@ func scaleDownRate(e *evaluation) verdict {
 		replicas(e.want), number(e.policy.DownRate), limit, e.current)}
 }
 
-// activation starts a target that requests wait for, and never with fewer
-// replicas than activationReplicas.
+// activation starts a target that requests wait for, and lets demand have no fewer
+// replicas than activationReplicas. Where nothing is demanded the steps of the way
+// to zero pass below them.
 func activation(e *evaluation) verdict {
 	least := e.policy.Activation
 	switch {
 	case e.current == 0 && e.waiting() && e.want < least:
 		return verdict{least, ReasonActivating, fmt.Sprintf("%s held by activators while nothing runs: %s to start.",
 			waitingWords(e.seen.Waiting.Requests), replicas(least))}
-	case e.want > 0 && e.want < least:
+	case e.want > 0 && e.want < least && e.demanded():
 		return verdict{least, ReasonActivationReplicas, fmt.Sprintf("Demand asks for %d, and activationReplicas for no fewer than %d.", e.want, least)}
 	}
 	return verdict{}
+}
+
+// demanded reports whether any signal asks for a replica.
+func (e *evaluation) demanded() bool {
+	return slices.ContainsFunc(e.signals, func(s Signal) bool { return s.HasData && s.Wanted > 0 })
 }
 
 // scaleDownDelay wants the largest number that was wanted within the delay, as far
@@ -178,6 +187,18 @@ func history(e *evaluation) verdict {
 	return verdict{}
 }
 
+// downPause is the time between two steps down, as Knative's tick.
+const downPause = 2 * time.Second
+
+// scaleDownPause gives the down rate its time: it bounds one step, and our own
+// write of that step would ask for the next one at once.
+func scaleDownPause(e *evaluation) verdict {
+	if e.want >= e.current || e.seen.Unreachable || e.next.SteppedDown == 0 || e.next.SteppedDown.before(e.now) >= downPause {
+		return verdict{}
+	}
+	return verdict{e.current, ReasonScaleDownLimited, fmt.Sprintf("%s wanted; the next step down may follow %s after the last.", replicas(e.want), span(downPause))}
+}
+
 // starting keeps what was started from zero until it is ready or the progress
 // deadline has passed: a long load must not be cut off because demand looks away.
 func starting(e *evaluation) verdict {
@@ -189,7 +210,7 @@ func starting(e *evaluation) verdict {
 		return verdict{}
 	}
 	return verdict{max(floor, e.want), ReasonStarting, fmt.Sprintf("%s starting for %s, none ready yet%s; given up after %s.",
-		replicas(e.current), span(e.next.StartingSince.before(e.now)), because(e.seen.Trouble), span(e.policy.ProgressDeadline))}
+		replicas(e.current), span(e.next.NoneReadySince.before(e.now)), because(e.seen.Trouble), span(e.policy.ProgressDeadline))}
 }
 
 // initial is the floor of a target that was never ready.

@@ -40,6 +40,8 @@ type State struct {
 	Initialized bool `json:"initialized,omitempty"`
 	// StartingSince is since when replicas are asked for that are not ready.
 	StartingSince Instant `json:"startingSince,omitempty"`
+	// NoneReadySince is since when replicas are asked for and none is ready.
+	NoneReadySince Instant `json:"noneReadySince,omitempty"`
 	// GaveUp is when a start was given up; until the next one it is the reason why
 	// nothing runs.
 	GaveUp Instant `json:"gaveUp,omitempty"`
@@ -49,6 +51,8 @@ type State struct {
 	Retry bool `json:"retry,omitempty"`
 	// IdleSince is since when every decision saw that there was nothing to serve.
 	IdleSince Instant `json:"idleSince,omitempty"`
+	// SteppedDown is when fewer replicas were wanted than there were for the last time.
+	SteppedDown Instant `json:"steppedDown,omitempty"`
 	// PathAsked is since when going to zero waits for the path.
 	PathAsked Instant `json:"pathAsked,omitempty"`
 	// RoomSince is since when the replicas have the room that the direct path needs.
@@ -79,7 +83,10 @@ type Wanted struct {
 // and for all, and since when a start lasts. Windows, burst mode and delays start
 // anew; meanwhile nothing shrinks, for at least as long as they would have held.
 func (s State) Durable() State {
-	return State{Initialized: s.Initialized, StartingSince: s.StartingSince, GaveUp: s.GaveUp, GaveUpWhy: s.GaveUpWhy, Retry: s.Retry}
+	return State{
+		Initialized: s.Initialized, StartingSince: s.StartingSince, NoneReadySince: s.NoneReadySince,
+		GaveUp: s.GaveUp, GaveUpWhy: s.GaveUpWhy, Retry: s.Retry,
+	}
 }
 
 // clone copies the state deeply.
@@ -122,5 +129,5 @@ func (s *State) forget() {
 		s.Windows[i].Window.Reset()
 	}
 	s.Burst, s.Delayed = nil, nil
-	s.IdleSince, s.PathAsked = 0, 0
+	s.IdleSince, s.PathAsked, s.SteppedDown = 0, 0, 0
 }

@@ -12,7 +12,7 @@ func startFailed(e *evaluation) verdict {
 	switch {
 	case e.startFailed() && !e.mayBeZero():
 		return verdict{e.want, ReasonStartFailed, fmt.Sprintf("No replica is ready since %s%s; %s because minReplicas is %d.",
-			span(e.next.StartingSince.before(e.now)), because(e.seen.Trouble), stay(e.want), e.policy.Min)}
+			span(e.next.NoneReadySince.before(e.now)), because(e.seen.Trouble), stay(e.want), e.policy.Min)}
 	case e.startFailed():
 		e.next.GaveUp, e.next.GaveUpWhy, e.next.Retry = instant(e.now), e.seen.Trouble, false
 		return verdict{0, ReasonStartFailed, fmt.Sprintf("No replica became ready within %s%s; held requests are answered with that, and the next one starts a new attempt.",
@@ -89,12 +89,15 @@ func idleLongEnough(e *evaluation) (Reason, string) {
 	return "", ""
 }
 
+// retained counts from the moment at which the target became inactive, as in
+// Knative: when the stable window had passed without anything to serve.
 func retained(e *evaluation) (Reason, string) {
-	idle := e.next.IdleSince.before(e.now)
-	if idle >= e.policy.Retention || e.seen.Unreachable {
+	idle, until := e.next.IdleSince.before(e.now), e.policy.StableWindow+e.policy.Retention
+	if idle >= until || e.policy.Retention == 0 || e.seen.Unreachable {
 		return "", ""
 	}
-	return ReasonRetained, fmt.Sprintf("Nothing to serve for %s; scaleToZeroPodRetentionPeriod keeps the last replica for %s.", span(idle), span(e.policy.Retention))
+	return ReasonRetained, fmt.Sprintf("Nothing to serve for %s; scaleToZeroPodRetentionPeriod keeps the last replica for %s after the stable window of %s.",
+		span(idle), span(e.policy.Retention), span(e.policy.StableWindow))
 }
 
 // pathSwitched asks for the path through the activators and waits until it is
