@@ -21,9 +21,6 @@ const (
 	spoolSize = "1536Mi"
 )
 
-// defaultGrace is Kubernetes' termination grace period.
-const defaultGrace = 30 * time.Second
-
 // addAgent adds the agent as a native sidecar and has it drain the pod before the
 // server is stopped.
 //
@@ -37,12 +34,9 @@ func (w *workload) addAgent() error {
 		return nil
 	}
 	cfg := w.in.Config.Agent
-	grace := defaultGrace
-	if s := w.template.Spec.TerminationGracePeriodSeconds; s != nil {
-		if *s < 0 {
-			return invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *s)
-		}
-		grace = time.Duration(min(*s, 1<<30)) * time.Second
+	grace, err := w.grace()
+	if err != nil {
+		return err
 	}
 	always, user := corev1.ContainerRestartPolicyAlways, int64(65532)
 	c := corev1.Container{
@@ -103,6 +97,26 @@ func (w *workload) addAgent() error {
 	}
 	w.template.Spec.InitContainers = slices.Insert(w.template.Spec.InitContainers, 0, c)
 	return nil
+}
+
+// grace is the pod's termination grace period. Kubernetes' 30 seconds would cut
+// off every longer answer at each scale-down, so the default is that of Knative:
+// the longest time that a request may take. A pod without requests does not use it.
+func (w *workload) grace() (time.Duration, error) {
+	spec := &w.template.Spec
+	if s := spec.TerminationGracePeriodSeconds; s != nil {
+		if *s < 0 {
+			return 0, invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *s)
+		}
+		return time.Duration(min(*s, 1<<30)) * time.Second, nil
+	}
+	longest := w.in.Config.Agent.DrainLimit.Duration
+	if t := w.predictor.TimeoutSeconds; t != nil {
+		longest = max(longest, time.Duration(min(*t, 1<<30))*time.Second)
+	}
+	seconds := int64((longest + w.in.Config.Agent.DrainReserve.Duration).Seconds())
+	spec.TerminationGracePeriodSeconds = &seconds
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // drainBeforeStop has kubelet wait for the agent before it stops the containers

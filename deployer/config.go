@@ -91,6 +91,10 @@ type AgentConfig struct {
 	// its server is stopped. It has to outlast the time in which nodes learn that
 	// the pod is no longer an endpoint. Default 3s.
 	DrainQuiet metav1.Duration `json:"drainQuiet,omitempty"`
+	// DrainLimit is how long a request may go on in a stopping pod whose
+	// terminationGracePeriodSeconds and timeout say nothing else; whole seconds.
+	// Default 5m, as Knative's timeout.
+	DrainLimit metav1.Duration `json:"drainLimit,omitempty"`
 	// DrainReserve is the part of a pod's termination grace period that is left to
 	// the server after the drain. Default 5s.
 	DrainReserve metav1.Duration `json:"drainReserve,omitempty"`
@@ -168,6 +172,7 @@ func DefaultConfig() Config {
 			Image:        Image,
 			Resources:    resources("25m", "32Mi", "1", "256Mi"),
 			DrainQuiet:   metav1.Duration{Duration: 3 * time.Second},
+			DrainLimit:   metav1.Duration{Duration: 5 * time.Minute},
 			DrainReserve: metav1.Duration{Duration: 5 * time.Second},
 		},
 		Credentials: CredentialsConfig{
@@ -260,6 +265,9 @@ func (c AgentConfig) validate(p *field.Path) (errs field.ErrorList) {
 	}
 	if c.DrainQuiet.Duration <= 0 {
 		errs = append(errs, field.Invalid(p.Child("drainQuiet"), c.DrainQuiet.Duration.String(), "must be above 0, for example 3s"))
+	}
+	if d := c.DrainLimit.Duration; d < time.Second || d%time.Second != 0 {
+		errs = append(errs, field.Invalid(p.Child("drainLimit"), d.String(), "must be whole seconds, at least 1s, for example 5m"))
 	}
 	if c.DrainReserve.Duration < time.Second {
 		errs = append(errs, field.Invalid(p.Child("drainReserve"), c.DrainReserve.Duration.String(), "must be at least 1s"))

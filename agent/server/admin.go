@@ -110,6 +110,9 @@ func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	// Nobody can be told any more by a response.
+	closed := s.conns.closeIdle(time.Now(), drain.Quiet/2)
+	s.log.Info("drained", "closed", closed)
 	fmt.Fprintln(w, "drained")
 }
 

@@ -40,7 +40,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.traffic.leave(code, now.Sub(c.arrived), now)
 	}()
 	code = c.serve()
-	if code == codeCut {
+	if code == codeCut || code == codeGone {
+		// Returning would send an empty 200 to a client that has closed only its side.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -154,6 +155,9 @@ func (c *call) forward() int {
 	if !x.HeaderAt.IsZero() {
 		c.s.traffic.firstByte.Observe(x.HeaderAt.Sub(c.arrived))
 	}
+	if out.Result == forward.Done && c.s.down.Load() && c.s.prober == nil {
+		c.s.endDrain()
+	}
 	switch out.Result {
 	case forward.Done:
 		return out.Code
@@ -167,7 +171,10 @@ func (c *call) forward() int {
 		if c.s.prober != nil {
 			c.s.prober.refused()
 		}
-		return c.answer(answer.UpstreamUnreachable, "The model server does not take connections.")
+		if c.s.draining.Load() != nil {
+			c.s.down.Store(true)
+		}
+		return c.answer(answer.ServerDown, "The model server takes no connections.")
 	default:
 		c.s.log.Debug("request failed", "error", out.Err)
 		return c.answer(answer.UpstreamUnreachable, "The connection to the model server broke before it answered.")
@@ -176,7 +183,7 @@ func (c *call) forward() int {
 
 func (c *call) answer(reason answer.Reason, message string) int {
 	a := answer.Answer{Reason: reason, Message: message}
-	if reason == answer.QueueFull {
+	if reason == answer.QueueFull || reason == answer.ServerDown {
 		a.RetryAfter = time.Second
 	}
 	if c.body != nil && !c.body.Whole() {

@@ -14,6 +14,8 @@ import (
 type prober struct {
 	probe *agent.Probe
 	ask   func(ctx context.Context) agent.Reply
+	// back is called when the server has become ready. May be nil.
+	back func()
 	// again makes the next question come at once.
 	again chan struct{}
 
@@ -61,6 +63,9 @@ func (p *prober) note(reply agent.Reply, now time.Time) time.Duration {
 		close(p.ready)
 		if p.first.IsZero() {
 			p.first = now
+		}
+		if p.back != nil {
+			p.back()
 		}
 	case !p.state.Ready && was:
 		p.ready = make(chan struct{})

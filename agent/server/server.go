@@ -36,6 +36,8 @@ const (
 	// upstreamIdle is below the time after which common model servers close an
 	// idle connection (2 s and more), so that no request meets one that is closing.
 	upstreamIdle = time.Second
+	// maxHeaderBytes is beyond what gateways let pass; Go's default is 1 MiB.
+	maxHeaderBytes = 64 << 10
 	// stopGrace is how long requests may go on after SIGTERM. Kubelet stops a native
 	// sidecar only after the server, so what is inside then has lost it already.
 	stopGrace = 5 * time.Second
@@ -56,10 +58,16 @@ type Server struct {
 	upstreams map[int]string
 	listeners []net.Listener
 
-	traffic  traffic
-	prober   *prober
+	traffic traffic
+	conns   connections
+	prober  *prober
+	// draining is set from the first call of /drain on, until the server has come
+	// back: kubelet also calls the hook before it restarts a server that hangs.
 	draining atomic.Pointer[agent.Drain]
-	cutoff   chan struct{}
+	// stopping is true from the agent's own SIGTERM on; down once a request met no
+	// server since the drain began.
+	stopping, down atomic.Bool
+	cutoff         chan struct{}
 }
 
 // New returns a Server that does nothing yet.
@@ -88,6 +96,7 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	}
 	if config.Probe != nil {
 		s.prober = newProber(config.Probe)
+		s.prober.back = s.endDrain
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -96,7 +105,9 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 		Handler:           s,
 		Protocols:         &protocols,
 		ConnContext:       clientconn.Context,
+		ConnState:         s.conns.note,
 		ReadHeaderTimeout: 30 * time.Second,
+		MaxHeaderBytes:    maxHeaderBytes,
 		// Longer than the activator's, so that it is the client who closes.
 		IdleTimeout: 15 * time.Minute,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
@@ -143,6 +154,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		open--
 		result = fmt.Errorf("serving: %w", result)
 	}
+	s.stopping.Store(true)
 	s.startDrain(time.Now())
 	cut := time.AfterFunc(stopGrace/2, func() { close(s.cutoff) })
 	if err := lifecycle.Shutdown(s.http, stopGrace); err != nil {
@@ -168,6 +180,17 @@ func (s *Server) Probe(ctx context.Context) error {
 	}
 	s.prober.run(ctx)
 	return nil
+}
+
+// endDrain ends a drain that was not the pod's end: the server has come back.
+func (s *Server) endDrain() {
+	if s.stopping.Load() {
+		return
+	}
+	s.down.Store(false)
+	if s.draining.Swap(nil) != nil {
+		s.log.Info("the server is back, the drain is over")
+	}
 }
 
 // startDrain begins the drain, the first time it is called, and returns it.
