@@ -138,13 +138,26 @@ func TestMisspeltFieldsAreRejectedByName(t *testing.T) {
 		"spec.predictor.autoScaling.metrics[0].extern": isvc("{predictor: {sklearn: {}, autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {}}, extern: {}}]}}}"),
 	} {
 		t.Run(field, func(t *testing.T) {
-			_, err := c.create(t, isvcs, manifest)
-			require.Truef(t, apierrors.IsBadRequest(err), "%v", err)
-			require.ErrorContains(t, err, `unknown field "`+field+`"`)
+			c.requireUnknown(t, isvcs, manifest, field)
 		})
 	}
-	_, err := c.create(t, runtimes, servingRuntime("{containers: [{name: a}], supportedModelFormat: []}"))
-	require.ErrorContains(t, err, `unknown field "spec.supportedModelFormat"`)
+	c.requireUnknown(t, runtimes, servingRuntime("{containers: [{name: a}], supportedModelFormat: []}"), "spec.supportedModelFormat")
+}
+
+func (c cluster) requireUnknown(t *testing.T, resource schema.GroupVersionResource, manifest, field string) {
+	t.Helper()
+	_, err := c.create(t, resource, manifest)
+	require.Truef(t, apierrors.IsBadRequest(err), "%v", err)
+	require.ErrorContains(t, err, `unknown field "`+field+`"`)
+}
+
+func (c cluster) requireInvalid(t *testing.T, resource schema.GroupVersionResource, manifest string, want []string) {
+	t.Helper()
+	_, err := c.create(t, resource, manifest)
+	require.Truef(t, apierrors.IsInvalid(err), "%v", err)
+	for _, part := range want {
+		require.ErrorContains(t, err, part)
+	}
 }
 
 func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
@@ -217,11 +230,7 @@ func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.create(t, isvcs, test.manifest)
-			require.Truef(t, apierrors.IsInvalid(err), "%v", err)
-			for _, part := range test.want {
-				require.ErrorContains(t, err, part)
-			}
+			c.requireInvalid(t, isvcs, test.manifest, test.want)
 		})
 	}
 }
@@ -242,11 +251,7 @@ func TestRulesOfRuntimesRejectWithFieldAndRemedy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.create(t, runtimes, servingRuntime(test.spec))
-			require.Truef(t, apierrors.IsInvalid(err), "%v", err)
-			for _, part := range test.want {
-				require.ErrorContains(t, err, part)
-			}
+			c.requireInvalid(t, runtimes, servingRuntime(test.spec), test.want)
 		})
 	}
 

@@ -28,8 +28,9 @@ const (
 	// quantityPattern differs from controller-gen's in the exponent: that one allows
 	// 1e1.5, which resource.Quantity refuses, and 1e2147483647, which it would spell out.
 	quantityPattern = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,3}))?$`
-	// maxQuantity is far beyond the 25 characters that a quantity can need.
-	maxQuantity = 64
+	// maxText is far beyond the characters that a duration or a quantity needs. With a
+	// bound, the API server can tell what a rule about one costs.
+	maxText = 64
 	// timePattern adds to the format date-time, which also takes lower-case letters,
 	// any character before the fraction, and any text behind a second T.
 	timePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?` + zonePattern
@@ -40,8 +41,8 @@ const (
 
 // narrow has the types that decode themselves, each with what is to be in its schema.
 var narrow = map[reflect.Type]map[string]any{
-	reflect.TypeFor[metav1.Duration]():    {"type": "string", "minLength": 1, "pattern": durationPattern},
-	reflect.TypeFor[resource.Quantity]():  {"x-kubernetes-int-or-string": true, "maxLength": maxQuantity, "pattern": quantityPattern},
+	reflect.TypeFor[metav1.Duration]():    {"type": "string", "minLength": 1, "maxLength": maxText, "pattern": durationPattern},
+	reflect.TypeFor[resource.Quantity]():  {"x-kubernetes-int-or-string": true, "maxLength": maxText, "pattern": quantityPattern},
 	reflect.TypeFor[intstr.IntOrString](): {"x-kubernetes-int-or-string": true, "minimum": -1 << 31, "maximum": 1<<31 - 1},
 	reflect.TypeFor[metav1.Time]():        {"type": "string", "format": "date-time", "pattern": timePattern},
 	reflect.TypeFor[metav1.MicroTime]():   {"type": "string", "format": "date-time", "pattern": microTimePattern},

@@ -40,7 +40,7 @@ func TestSchemasAreNarrowedToWhatTheirTypesRead(t *testing.T) {
 	var want map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(`{type: object, properties: {
 		ports: {type: object, additionalProperties: {x-kubernetes-int-or-string: true, minimum: -2147483648, maximum: 2147483647}},
-		wait: {type: string, minLength: 1, pattern: '`+durationPattern+`'},
+		wait: {type: string, minLength: 1, maxLength: 64, pattern: '`+durationPattern+`'},
 		sizes: {type: array, items: {x-kubernetes-int-or-string: true, maxLength: 64, pattern: '`+quantityPattern+`'}}}}`), &want))
 	require.Equal(t, asText(t, want), asText(t, node))
 }
@@ -87,7 +87,7 @@ func FuzzWhatPatternsTakeIsRead(f *testing.F) {
 			require.NoError(t, err)
 		}
 		read(s != "" && duration.MatchString(s), &metav1.Duration{})
-		read(len(s) <= maxQuantity && quantity.MatchString(s), &resource.Quantity{})
+		read(len(s) <= maxText && quantity.MatchString(s), &resource.Quantity{})
 		read(strfmt.IsDateTime(s) && instant.MatchString(s), &metav1.Time{})
 		read(strfmt.IsDateTime(s) && micro.MatchString(s), &metav1.MicroTime{})
 	})
