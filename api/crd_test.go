@@ -241,10 +241,13 @@ func TestRulesOfRuntimesRejectWithFieldAndRemedy(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"no containers":         {"{}", []string{"spec.containers", "Required"}},
-		"a python path":         {"{containers: [{name: a, env: [{name: PYTHONPATH}]}]}", []string{"PYTHONPATH"}},
-		"two worker containers": {"{containers: [{name: a}], workerSpec: {containers: [{name: a}, {name: b}]}}", []string{"spec.workerSpec", "at most one container"}},
-		"priority nought":       {"{containers: [{name: a}], supportedModelFormats: [{name: a, priority: 0}]}", []string{"supportedModelFormats[0].priority"}},
+		"no containers": {"{}", []string{"spec.containers", "Required"}},
+		"a python path": {"{containers: [{name: a, env: [{name: PYTHONPATH}]}]}", []string{"PYTHONPATH"}},
+		"a python path in a worker": {
+			"{containers: [{name: a}], workerSpec: {containers: [{name: w, env: [{name: PYTHONPATH}]}]}}", []string{"spec.workerSpec", "PYTHONPATH"}},
+		"a format without a name": {"{containers: [{name: a}], supportedModelFormats: [{name: ''}]}", []string{"supportedModelFormats[0].name"}},
+		"two worker containers":   {"{containers: [{name: a}], workerSpec: {containers: [{name: a}, {name: b}]}}", []string{"spec.workerSpec", "at most one container"}},
+		"priority nought":         {"{containers: [{name: a}], supportedModelFormats: [{name: a, priority: 0}]}", []string{"supportedModelFormats[0].priority"}},
 		"two priorities": {
 			"{containers: [{name: a}], supportedModelFormats: [{name: a, autoSelect: true, priority: 1}, {name: a, version: '2', autoSelect: true, priority: 2}]}",
 			[]string{"two priorities", "same priority"}},
