@@ -69,6 +69,8 @@ func TestValidateNamesTheFieldAndTheRemedy(t *testing.T) {
 			predictorWith("sklearn: {}, minReplicas: 3, maxReplicas: 2"), []string{"spec.predictor.minReplicas", "raise maxReplicas"}},
 		"negative replicas": {
 			predictorWith("sklearn: {}, minReplicas: -1"), []string{"spec.predictor.minReplicas", "0 or more"}},
+		"a target of nothing": {
+			predictorWith("sklearn: {}, scaleTarget: 0"), []string{"spec.predictor.scaleTarget", "between 1 and 1000000000"}},
 		"a negative limit": {
 			predictorWith("sklearn: {}, containerConcurrency: -1"), []string{"spec.predictor.containerConcurrency"}},
 		"more than all traffic": {
