@@ -22,12 +22,12 @@ import (
 	"github.com/rawserve/rawserve/internal/apiservertest"
 )
 
-func startTyped(t *testing.T) (*rest.Config, versioned.Interface, string) {
+func startTyped(t *testing.T) (versioned.Interface, string) {
 	t.Helper()
 	config := apiservertest.Start(t)
 	client, err := versioned.NewForConfig(config)
 	require.NoError(t, err)
-	return config, client, apiservertest.Namespace(t, config)
+	return client, apiservertest.Namespace(t, config)
 }
 
 func sample(t *testing.T, name string) *v1beta1.InferenceService {
@@ -40,7 +40,7 @@ func sample(t *testing.T, name string) *v1beta1.InferenceService {
 }
 
 func TestInformersSeeWhatTheClientWrites(t *testing.T) {
-	_, client, namespace := startTyped(t)
+	client, namespace := startTyped(t)
 	created, err := client.ServingV1beta1().InferenceServices(namespace).Create(t.Context(), sample(t, "model-with-everything"), metav1.CreateOptions{})
 	require.NoError(t, err)
 
@@ -60,7 +60,7 @@ func TestInformersSeeWhatTheClientWrites(t *testing.T) {
 }
 
 func TestStatusIsASubresourceAndKeepsWhatItDoesNotKnow(t *testing.T) {
-	config, client, namespace := startTyped(t)
+	client, namespace := startTyped(t)
 	isvcs := client.ServingV1beta1().InferenceServices(namespace)
 	isvc := sample(t, "shorthand-sklearn")
 	isvc.Status.URL = "http://ignored"
@@ -95,7 +95,7 @@ func TestStatusIsASubresourceAndKeepsWhatItDoesNotKnow(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(raw), `"later":{"field":1}`)
 
-	table := tableOf(t, config, namespace)
+	table := tableOf(t, client.ServingV1beta1().RESTClient(), namespace, "inferenceservices")
 	require.Equal(t, []string{"Name", "URL", "Ready", "Prev", "Latest", "PrevRolledoutRevision", "LatestReadyRevision", "Age"}, table.columns)
 	require.Equal(t, []any{"sklearn-model", "http://sklearn.example.com", "True", nil, float64(100), nil, "sklearn-predictor-00001"}, table.cells[:7])
 }
@@ -105,12 +105,10 @@ type row struct {
 	cells   []any
 }
 
-// tableOf returns what kubectl get prints.
-func tableOf(t *testing.T, config *rest.Config, namespace string) row {
+// tableOf returns what kubectl get prints of the only object.
+func tableOf(t *testing.T, client rest.Interface, namespace, resource string) row {
 	t.Helper()
-	client, err := versioned.NewForConfig(config)
-	require.NoError(t, err)
-	raw, err := client.ServingV1beta1().RESTClient().Get().Namespace(namespace).Resource("inferenceservices").
+	raw, err := client.Get().Namespace(namespace).Resource(resource).
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())
 	require.NoError(t, err)
 	var table metav1.Table
@@ -124,7 +122,7 @@ func tableOf(t *testing.T, config *rest.Config, namespace string) row {
 }
 
 func TestEachWriterOwnsItsConditions(t *testing.T) {
-	_, client, namespace := startTyped(t)
+	client, namespace := startTyped(t)
 	isvcs := client.ServingV1beta1().InferenceServices(namespace)
 	created, err := isvcs.Create(t.Context(), sample(t, "shorthand-sklearn"), metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -141,10 +139,8 @@ func TestEachWriterOwnsItsConditions(t *testing.T) {
 	require.Len(t, got.Status.Conditions, 2, "the second writer must not remove the first one's condition")
 }
 
-func TestActivatorsAcknowledgeSideBySide(t *testing.T) {
-	_, client, namespace := startTyped(t)
-	routes := client.RawserveV1alpha1().InferenceRoutes(namespace)
-	route := &rawservev1alpha1.InferenceRoute{
+func irisRoute() *rawservev1alpha1.InferenceRoute {
+	return &rawservev1alpha1.InferenceRoute{
 		ObjectMeta: metav1.ObjectMeta{Name: "iris-predictor"},
 		Spec: rawservev1alpha1.InferenceRouteSpec{
 			ServiceName: "iris-predictor",
@@ -155,7 +151,12 @@ func TestActivatorsAcknowledgeSideBySide(t *testing.T) {
 			}},
 		},
 	}
-	created, err := routes.Create(t.Context(), route, metav1.CreateOptions{})
+}
+
+func TestActivatorsAcknowledgeSideBySide(t *testing.T) {
+	client, namespace := startTyped(t)
+	routes := client.RawserveV1alpha1().InferenceRoutes(namespace)
+	created, err := routes.Create(t.Context(), irisRoute(), metav1.CreateOptions{})
 	require.NoError(t, err)
 
 	for _, activator := range []string{"a", "b"} {

@@ -92,6 +92,49 @@ func TestSampleManifestsAreAccepted(t *testing.T) {
 	}
 }
 
+func TestSamplesAndGoldenInputsAreAccepted(t *testing.T) {
+	c := start(t)
+	// What the deployer must bear although the server no longer lets it in.
+	refused := map[string]string{
+		"../deployer/testdata/name-too-long/in.yaml": "at most 63 characters",
+	}
+	resources := map[string]schema.GroupVersionResource{
+		"InferenceService": isvcs, "ServingRuntime": runtimes, "ClusterServingRuntime": runtimes, "Scaler": scalers,
+	}
+	for _, pattern := range []string{"../manifests/samples/*.yaml", "../manifests/runtimes/*.yaml", "../deployer/testdata/*/in.yaml"} {
+		paths, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, paths)
+		for _, path := range paths {
+			t.Run(path, func(t *testing.T) {
+				raw, err := os.ReadFile(path)
+				require.NoError(t, err)
+				for _, document := range strings.Split("\n"+string(raw), "\n---\n") {
+					object := &unstructured.Unstructured{}
+					require.NoError(t, yaml.Unmarshal([]byte(document), &object.Object))
+					resource, ok := resources[object.GetKind()]
+					if !ok {
+						continue
+					}
+					object.SetNamespace("")
+					if resource == runtimes {
+						object.SetKind("ServingRuntime")
+					}
+					manifest, err := yaml.Marshal(object.Object)
+					require.NoError(t, err)
+					stored, err := c.create(t, resource, string(manifest))
+					if want := refused[path]; want != "" {
+						require.ErrorContains(t, err, want)
+						continue
+					}
+					require.NoError(t, err)
+					require.NoError(t, c.Resource(resource).Namespace(c.namespace).Delete(t.Context(), stored.GetName(), metav1.DeleteOptions{}))
+				}
+			})
+		}
+	}
+}
+
 // requireSubset checks that the server dropped nothing; it may add defaults.
 func requireSubset(t *testing.T, part, whole any, path string) {
 	t.Helper()
@@ -138,13 +181,26 @@ func TestMisspeltFieldsAreRejectedByName(t *testing.T) {
 		"spec.predictor.autoScaling.metrics[0].extern": isvc("{predictor: {sklearn: {}, autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {}}, extern: {}}]}}}"),
 	} {
 		t.Run(field, func(t *testing.T) {
-			_, err := c.create(t, isvcs, manifest)
-			require.Truef(t, apierrors.IsBadRequest(err), "%v", err)
-			require.ErrorContains(t, err, `unknown field "`+field+`"`)
+			c.requireUnknown(t, isvcs, manifest, field)
 		})
 	}
-	_, err := c.create(t, runtimes, servingRuntime("{containers: [{name: a}], supportedModelFormat: []}"))
-	require.ErrorContains(t, err, `unknown field "spec.supportedModelFormat"`)
+	c.requireUnknown(t, runtimes, servingRuntime("{containers: [{name: a}], supportedModelFormat: []}"), "spec.supportedModelFormat")
+}
+
+func (c cluster) requireUnknown(t *testing.T, resource schema.GroupVersionResource, manifest, field string) {
+	t.Helper()
+	_, err := c.create(t, resource, manifest)
+	require.Truef(t, apierrors.IsBadRequest(err), "%v", err)
+	require.ErrorContains(t, err, `unknown field "`+field+`"`)
+}
+
+func (c cluster) requireInvalid(t *testing.T, resource schema.GroupVersionResource, manifest string, want []string) {
+	t.Helper()
+	_, err := c.create(t, resource, manifest)
+	require.Truef(t, apierrors.IsInvalid(err), "%v", err)
+	for _, part := range want {
+		require.ErrorContains(t, err, part)
+	}
 }
 
 func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
@@ -156,7 +212,9 @@ func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
 		"a name with a leading digit": {
 			strings.Replace(isvc("{predictor: {sklearn: {}}}"), "generateName: a-", "name: 1a", 1), []string{"metadata.name", "lower-case letter"}},
 		"a long name": {
-			strings.Replace(isvc("{predictor: {sklearn: {}}}"), "generateName: a-", "name: "+strings.Repeat("a", 54), 1), []string{"metadata.name", "at most 53"}},
+			strings.Replace(isvc("{predictor: {sklearn: {}}}"), "generateName: a-", "name: "+strings.Repeat("a", 48), 1), []string{"metadata.name", "at most 63 characters", "shorten"}},
+		"a long name of a version": {
+			strings.Replace(isvc("{predictor: {name: b, sklearn: {}}}"), "generateName: a-", "name: "+strings.Repeat("a", 46), 1), []string{"predictor.name", "at most 63 characters"}},
 		"no spec":      {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, metadata: {name: a}}", []string{"spec", "Required"}},
 		"no predictor": {isvc("{}"), []string{"spec.predictor", "Required"}},
 		"no implementation": {
@@ -165,10 +223,23 @@ func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
 			isvc("{predictor: {sklearn: {}, xgboost: {}}}"), []string{"spec.predictor", "several are set", "keep one"}},
 		"a model and a server": {
 			isvc("{predictor: {model: {modelFormat: {name: a}}, containers: [{name: kserve-container}]}}"), []string{"spec.predictor", "several are set"}},
-		"a model without format":       {isvc("{predictor: {model: {storageUri: gs://x}}}"), []string{"modelFormat is required", "for example"}},
+		"a model without format":  {isvc("{predictor: {model: {storageUri: gs://x}}}"), []string{"modelFormat is required", "for example"}},
+		"a format without a name": {isvc("{predictor: {model: {modelFormat: {name: ''}}}}"), []string{"spec.predictor.model.modelFormat.name"}},
+		"a canary without format": {
+			isvc("{predictor: {sklearn: {}}, canary: [{trafficPercent: 1, predictor: {name: b, model: {storageUri: gs://x}}}]}"), []string{"spec.canary[0].predictor", "modelFormat is required"}},
 		"a named container in a model": {isvc("{predictor: {sklearn: {name: a}}}"), []string{"spec.predictor.sklearn", "remove name"}},
 		"storage twice": {
 			isvc("{predictor: {onnx: {storageUri: gs://x}, storageUris: [{uri: gs://y}]}}"), []string{"exclude each other", "move storageUri"}},
+		"storage twice in a custom server": {
+			isvc("{predictor: {containers: [{name: kserve-container, env: [{name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"), []string{"spec.predictor", "STORAGE_URI", "move it"}},
+		"storage twice in a custom server of another name": {
+			isvc("{predictor: {containers: [{name: transformer-container}, {name: b, env: [{name: A}, {name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"), []string{"spec.predictor", "STORAGE_URI"}},
+		"storage twice in a transformer": {
+			isvc("{predictor: {sklearn: {}}, transformer: {containers: [{name: a, env: [{name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"), []string{"spec.transformer", "STORAGE_URI"}},
+		"storage twice in an explainer": {
+			isvc("{predictor: {sklearn: {}}, explainer: {containers: [{name: a, env: [{name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"), []string{"spec.explainer", "STORAGE_URI"}},
+		"the root as a mount path":           {isvc("{predictor: {sklearn: {}, storageUris: [{uri: a, mountPath: /}]}}"), []string{"storageUris[0].mountPath", "below /"}},
+		"the root, spelt differently":        {isvc("{predictor: {sklearn: {}, storageUris: [{uri: a, mountPath: //}]}}"), []string{"storageUris[0].mountPath", "below /"}},
 		"no storage at all in a list":        {isvc("{predictor: {sklearn: {}, storageUris: []}}"), []string{"spec.predictor.storageUris", "at least 1"}},
 		"a mount path that climbs":           {isvc("{predictor: {sklearn: {}, storageUris: [{uri: a, mountPath: /a/../b}]}}"), []string{"storageUris[0].mountPath", "absolute path below /"}},
 		"a relative mount path":              {isvc("{predictor: {sklearn: {}, storageUris: [{uri: a, mountPath: a}]}}"), []string{"storageUris[0].mountPath"}},
@@ -184,15 +255,25 @@ func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
 		"more than all traffic":               {isvc("{predictor: {sklearn: {}, canaryTrafficPercent: 150}}"), []string{"spec.predictor.canaryTrafficPercent", "less than or equal to 100"}},
 		"a negative limit":                    {isvc("{predictor: {sklearn: {}, containerConcurrency: -1}}"), []string{"spec.predictor.containerConcurrency"}},
 		"an unknown scale metric":             {isvc("{predictor: {sklearn: {}, scaleMetric: gpu}}"), []string{"spec.predictor.scaleMetric", "Unsupported value", "concurrency"}},
+		"a target of nothing":                 {isvc("{predictor: {sklearn: {}, scaleTarget: 0}}"), []string{"spec.predictor.scaleTarget", "greater than or equal to 1"}},
+		"a target beyond reach":               {isvc("{predictor: {sklearn: {}, scaleTarget: 1000000001}}"), []string{"spec.predictor.scaleTarget", "less than or equal to 1000000000"}},
 		"an unknown protocol":                 {isvc("{predictor: {sklearn: {protocolVersion: v3}}}"), []string{"protocolVersion", "Unsupported value"}},
 		"a logger without mode":               {isvc("{predictor: {sklearn: {}, logger: {url: http://a}}}"), []string{"spec.predictor.logger", "logger.mode is required", "all, request or response"}},
 		"a logger with a mode of its own":     {isvc("{predictor: {sklearn: {}, logger: {mode: some}}}"), []string{"spec.predictor.logger.mode", "Unsupported value"}},
 		"a logger's store without a key":      {isvc("{predictor: {sklearn: {}, logger: {mode: all, storage: {path: a}}}}"), []string{"logger.storage", "path, parameters and key"}},
+		"a logger's store without a name":     {isvc("{predictor: {sklearn: {}, logger: {mode: all, storage: {path: a, parameters: {}, key: ''}}}}"), []string{"logger.storage", "path, parameters and key"}},
+		"a logger's store of nowhere":         {isvc("{predictor: {sklearn: {}, logger: {mode: all, storage: {path: '', parameters: {}, key: a}}}}"), []string{"logger.storage", "path, parameters and key"}},
 		"a metric without its field":          {isvc("{predictor: {sklearn: {}, autoScaling: {metrics: [{type: PodMetric}]}}}"), []string{"metrics[0]", "podmetric for PodMetric"}},
 		"a transformer without containers":    {isvc("{predictor: {sklearn: {}}, transformer: {}}"), []string{"spec.transformer", "containers is required"}},
 		"an explainer of nothing":             {isvc("{predictor: {sklearn: {}}, explainer: {}}"), []string{"spec.explainer", "either art or containers"}},
 		"an explainer of two":                 {isvc("{predictor: {sklearn: {}}, explainer: {art: {}, containers: [{name: a}]}}"), []string{"spec.explainer", "either art or containers"}},
 		"several nodes with a bucket":         {isvc("{predictor: {model: {modelFormat: {name: a}, storageUri: gs://a}, workerSpec: {}}}"), []string{"storageUri", "pvc:// or oci://"}},
+		"several nodes with a shorthand's bucket": {
+			isvc("{predictor: {huggingface: {storageUri: hf://a/b}, workerSpec: {}}}"), []string{"storageUri", "pvc:// or oci://"}},
+		"several nodes with no model": {
+			isvc("{predictor: {huggingface: {}, workerSpec: {}}}"), []string{"storageUri", "pvc:// or oci://"}},
+		"several nodes with their size in a shorthand's env": {
+			isvc("{predictor: {huggingface: {storageUri: pvc://a, env: [{name: PIPELINE_PARALLEL_SIZE}]}, workerSpec: {}}}"), []string{"PIPELINE_PARALLEL_SIZE", "workerSpec"}},
 		"several nodes with their size in env": {
 			isvc("{predictor: {model: {modelFormat: {name: a}, storageUri: pvc://a, env: [{name: TENSOR_PARALLEL_SIZE}]}, workerSpec: {}}}"), []string{"TENSOR_PARALLEL_SIZE", "workerSpec"}},
 		"two containers of a worker": {
@@ -217,11 +298,27 @@ func TestRulesRejectWithFieldAndRemedy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.create(t, isvcs, test.manifest)
-			require.Truef(t, apierrors.IsInvalid(err), "%v", err)
-			for _, part := range test.want {
-				require.ErrorContains(t, err, part)
-			}
+			c.requireInvalid(t, isvcs, test.manifest, test.want)
+		})
+	}
+}
+
+func TestRulesTakeWhatOnlyLooksWrong(t *testing.T) {
+	c := start(t)
+	for name, manifest := range map[string]string{
+		"a sidecar's own storage":              isvc("{predictor: {sklearn: {}, containers: [{name: a, env: [{name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"),
+		"a second container's own storage":     isvc("{predictor: {containers: [{name: a}, {name: b, env: [{name: STORAGE_URI, value: gs://x}]}], storageUris: [{uri: gs://y}]}}"),
+		"a custom server's empty storage":      isvc("{predictor: {containers: [{name: a, env: [{name: STORAGE_URI}]}], storageUris: [{uri: gs://y}]}}"),
+		"a custom server over several nodes":   isvc("{predictor: {containers: [{name: a}], workerSpec: {}}}"),
+		"a shorthand over several nodes":       isvc("{predictor: {huggingface: {storageUri: oci://a}, workerSpec: {}}}"),
+		"the longest name":                     strings.Replace(isvc("{predictor: {sklearn: {}}}"), "generateName: a-", "name: "+strings.Repeat("a", 47), 1),
+		"the longest name with a version's":    strings.Replace(isvc("{predictor: {name: bb, sklearn: {}}}"), "generateName: a-", "name: "+strings.Repeat("b", 44), 1),
+		"a mount path with slashes to spare":   isvc("{predictor: {sklearn: {}, storageUris: [{uri: a, mountPath: //a//}]}}"),
+		"a container without a name to be one": isvc("{predictor: {containers: [{name: '', image: a}]}}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.create(t, isvcs, manifest)
+			require.NoError(t, err)
 		})
 	}
 }
@@ -232,21 +329,20 @@ func TestRulesOfRuntimesRejectWithFieldAndRemedy(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"no containers":         {"{}", []string{"spec.containers", "Required"}},
-		"a python path":         {"{containers: [{name: a, env: [{name: PYTHONPATH}]}]}", []string{"PYTHONPATH"}},
-		"two worker containers": {"{containers: [{name: a}], workerSpec: {containers: [{name: a}, {name: b}]}}", []string{"spec.workerSpec", "at most one container"}},
-		"priority nought":       {"{containers: [{name: a}], supportedModelFormats: [{name: a, priority: 0}]}", []string{"supportedModelFormats[0].priority"}},
+		"no containers": {"{}", []string{"spec.containers", "Required"}},
+		"a python path": {"{containers: [{name: a, env: [{name: PYTHONPATH}]}]}", []string{"PYTHONPATH"}},
+		"a python path in a worker": {
+			"{containers: [{name: a}], workerSpec: {containers: [{name: w, env: [{name: PYTHONPATH}]}]}}", []string{"spec.workerSpec", "PYTHONPATH"}},
+		"a format without a name": {"{containers: [{name: a}], supportedModelFormats: [{name: ''}]}", []string{"supportedModelFormats[0].name"}},
+		"two worker containers":   {"{containers: [{name: a}], workerSpec: {containers: [{name: a}, {name: b}]}}", []string{"spec.workerSpec", "at most one container"}},
+		"priority nought":         {"{containers: [{name: a}], supportedModelFormats: [{name: a, priority: 0}]}", []string{"supportedModelFormats[0].priority"}},
 		"two priorities": {
 			"{containers: [{name: a}], supportedModelFormats: [{name: a, autoSelect: true, priority: 1}, {name: a, version: '2', autoSelect: true, priority: 2}]}",
 			[]string{"two priorities", "same priority"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.create(t, runtimes, servingRuntime(test.spec))
-			require.Truef(t, apierrors.IsInvalid(err), "%v", err)
-			for _, part := range test.want {
-				require.ErrorContains(t, err, part)
-			}
+			c.requireInvalid(t, runtimes, servingRuntime(test.spec), test.want)
 		})
 	}
 

@@ -13,6 +13,9 @@ const (
 	knativePrefix = "autoscaling.knative.dev/"
 	// deadlineAnnotation is how long a revision may take to become ready.
 	deadlineAnnotation = "serving.knative.dev/progress-deadline"
+	// greatestDeadline and greatestTarget are the largest that a Scaler takes.
+	greatestDeadline = 24 * time.Hour
+	greatestTarget   = 1e9
 )
 
 // knative reads the autoscaling annotations found in existing manifests, in the
@@ -84,7 +87,7 @@ func (k knative) percent(key string, least, greatest float64) *int32 {
 
 // target reads the value that one replica is to carry, at least 0.01.
 func (k knative) target() *resource.Quantity {
-	_, f, ok := k.number("target", 0.01, math.MaxInt32)
+	_, f, ok := k.number("target", 0.01, greatestTarget)
 	if !ok {
 		return nil
 	}
@@ -125,9 +128,13 @@ func (k knative) deadline() *time.Duration {
 		return nil
 	}
 	d, err := time.ParseDuration(strings.TrimSpace(text))
-	if err != nil || d < time.Second || d > math.MaxInt32*time.Second {
-		k.w.warn(annotationField(deadlineAnnotation), "%q is ignored; use a duration of at least 1s, for example 10m", text)
+	if err != nil || d < time.Second {
+		k.w.warn(annotationField(deadlineAnnotation), "%q is ignored; use a duration from 1s to 24h, for example 10m", text)
 		return nil
+	}
+	if d > greatestDeadline {
+		k.w.warn(annotationField(deadlineAnnotation), "%q is more than a start may take; 24h is used", text)
+		d = greatestDeadline
 	}
 	d = d.Truncate(time.Second)
 	return &d

@@ -108,6 +108,21 @@ func TestBadAnnotationsAreNamedAndIgnored(t *testing.T) {
 	}
 }
 
+// TestValuesBeyondWhatAScalerTakesAreNamed: the API server would refuse the Scaler.
+func TestValuesBeyondWhatAScalerTakesAreNamed(t *testing.T) {
+	o, err := scaled(t, "", map[string]string{deadlineAnnotation: "48h"})
+	require.NoError(t, err)
+	require.Equal(t, 24*time.Hour, o.Scaler.Spec.ProgressDeadline.Duration)
+	require.Len(t, o.Warnings, 1)
+	require.Contains(t, o.Warnings[0].Message, "24h")
+
+	o, err = scaled(t, "", map[string]string{"target": "2e9"})
+	require.NoError(t, err)
+	require.Nil(t, o.Scaler.Spec.Metrics[0].Target)
+	require.Len(t, o.Warnings, 1)
+	require.Contains(t, o.Warnings[0].Message, "2e9")
+}
+
 func TestBadScalingFieldsAreErrors(t *testing.T) {
 	for fields, field := range map[string]string{
 		"{minReplicas: -1}":                   "spec.predictor.minReplicas",

@@ -278,11 +278,12 @@ func TestAPolicyThatMakesNoSenseIsRefusedInWords(t *testing.T) {
 	w := newWorld(t)
 	w.deployment(4)
 	w.create(1, func(s *v1alpha1.Scaler) {
-		s.Spec.RouteName, s.Spec.StableWindow = "", &metav1.Duration{Duration: time.Second}
+		// The schema does not look at parts of a millisecond.
+		s.Spec.RouteName, s.Spec.StableWindow = "", &metav1.Duration{Duration: 6*time.Second + time.Microsecond}
 	})
 	w.run()
 	w.until("told", 2, func() bool { return w.scaler().Status.Reason == "InvalidPolicy" })
-	require.Contains(t, w.scaler().Status.Message, `spec.stableWindow: Invalid value: "1s": must be between 6s and 1h`)
+	require.Contains(t, w.scaler().Status.Message, `spec.stableWindow: Invalid value: "6.000001s": must be whole seconds`)
 	require.True(t, meta.IsStatusConditionFalse(w.scaler().Status.Conditions, ConditionAbleToScale))
 	require.EqualValues(t, 4, w.replicas())
 

@@ -134,7 +134,7 @@ func (c *Controller) deploy(ctx context.Context, isvc *v1beta1.InferenceService,
 	if err != nil {
 		return what, err
 	}
-	what.warnings = objects.Warnings
+	what.warnings = slices.Concat(objects.Warnings, c.runtimeWarnings(isvc, in.Runtime))
 	if fresh {
 		if err := c.recordRevision(ctx, isvc, rev, hash, in.Runtime); err != nil {
 			return what, err

@@ -1,7 +1,8 @@
 // Command crdfix finishes the CRDs that controller-gen wrote: it relaxes what
-// KServe's manifests rely on and the core types do not allow, and writes the
-// result in a stable form. It fails rather than writing a CRD that would not
-// reject misspelt fields.
+// KServe's manifests rely on and the core types do not allow, narrows what the Go
+// types could not read, and writes the result in a stable form. It fails rather
+// than writing a CRD that would not reject misspelt fields, or would take what
+// clients cannot read.
 package main
 
 import (
@@ -55,6 +56,9 @@ func fixFile(from, to string) error {
 		return err
 	}
 	if err := fix(crd); err != nil {
+		return err
+	}
+	if err := fitToType(crd); err != nil {
 		return err
 	}
 	fixed, err := yaml.Marshal(crd)

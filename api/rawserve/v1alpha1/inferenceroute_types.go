@@ -66,12 +66,14 @@ type InferenceRouteSpec struct {
 	// +listMapKey=servicePort
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(p, self.exists_one(q, q.listenPort == p.listenPort))",message="each port needs a listenPort of its own, because it is all that tells an activator which port a request is for: change one of them"
 	Ports []RoutePort `json:"ports"`
 	// Targets are the revisions that may receive requests.
 	// +listType=map
 	// +listMapKey=revision
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.map(t, t.weight).sum() == 100",message="the weights of all targets must add up to 100: change one of them"
 	Targets []RouteTarget `json:"targets"`
 	// Path is the wanted path. Absent means Direct.
 	// +optional
@@ -105,7 +107,9 @@ type RoutePort struct {
 	// +kubebuilder:validation:Maximum=65535
 	TargetPort int32 `json:"targetPort"`
 	// ListenPort is the port on which every activator listens for this route. It
-	// names the route, is unique in the cluster and stays the same for life.
+	// names the route, is unique in the cluster and stays the same for life, but for
+	// the younger of two routes that came to have the same one, as by a restored
+	// backup: the deployer gives it another. So no rule makes the field immutable.
 	// +kubebuilder:validation:Minimum=10000
 	// +kubebuilder:validation:Maximum=31999
 	ListenPort int32 `json:"listenPort"`

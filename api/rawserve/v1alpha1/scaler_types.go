@@ -43,8 +43,9 @@ type ScalerList struct {
 
 // ScaleTargetRef names the object whose /scale is written.
 type ScaleTargetRef struct {
-	// APIVersion of the target. Default apps/v1.
+	// APIVersion of the target. Only apps/v1 is supported.
 	// +kubebuilder:default="apps/v1"
+	// +kubebuilder:validation:Enum=apps/v1
 	// +optional
 	APIVersion string `json:"apiVersion,omitempty"`
 	// Kind of the target. Only Deployment is supported.
@@ -71,11 +72,16 @@ const (
 )
 
 // ScalerMetric is one signal and the value of it that one replica is to carry.
+//
+// The rules on quantities look at the exponent first: rules run beside the pattern
+// that refuses a long one, and quantity('1e2147483647') keeps the API server busy
+// until the request times out.
 type ScalerMetric struct {
 	// Name of the signal.
 	Name MetricName `json:"name"`
 	// Target is the value per replica that counts as full. Default 100 for
 	// concurrency, 200 for rps; at least 0.01.
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && !quantity(self).isLessThan(quantity('10m')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be at least 0.01 and at most 1e9"
 	// +optional
 	Target *resource.Quantity `json:"target,omitempty"`
 	// TargetUtilizationPercentage is the share of Target to aim for. Default 70.
@@ -86,14 +92,17 @@ type ScalerMetric struct {
 }
 
 // ScalerSpec is a scaling policy. The names and defaults are those of Knative's
-// autoscaler, with burst in place of panic.
+// autoscaler, with burst in place of panic. The ranges are the autoscaler's own: a
+// test compares the two.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.minReplicas <= self.maxReplicas",message="minReplicas must not be above maxReplicas; lower minReplicas or raise maxReplicas"
-// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas > 0 || has(self.routeName)",message="minReplicas 0 needs routeName, because something has to hold requests while no replica runs"
+// +kubebuilder:validation:XValidation:rule="!has(self.activationReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.activationReplicas <= self.maxReplicas",message="activationReplicas must not be above maxReplicas; lower activationReplicas or raise maxReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas > 0 || has(self.routeName) && self.routeName.size() > 0",message="minReplicas 0 needs routeName, because something has to hold requests while no replica runs"
 type ScalerSpec struct {
 	// ScaleTargetRef is the Deployment to scale.
 	ScaleTargetRef ScaleTargetRef `json:"scaleTargetRef"`
 	// RouteName is the InferenceRoute that carries the target's requests. Needed for zero.
+	// +kubebuilder:validation:MinLength=1
 	// +optional
 	RouteName string `json:"routeName,omitempty"`
 	// MinReplicas is the lower bound. Default 1; 0 lets the target go to zero.
@@ -113,10 +122,11 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	ActivationReplicas *int32 `json:"activationReplicas,omitempty"`
-	// Metrics are the signals; the largest wanted scale wins. Default: concurrency.
+	// Metrics are the signals, at most one of each; the largest wanted scale wins.
+	// Default: concurrency.
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:MaxItems=2
 	// +optional
 	Metrics []ScalerMetric `json:"metrics,omitempty"`
 	// ContainerConcurrency is the hard limit of requests in one pod. A concurrency
@@ -125,6 +135,7 @@ type ScalerSpec struct {
 	// +optional
 	ContainerConcurrency int64 `json:"containerConcurrency,omitempty"`
 	// StableWindow is the time over which demand is averaged. Default 60s, 6s to 1h.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('6s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 6s to 1h"
 	// +optional
 	StableWindow *metav1.Duration `json:"stableWindow,omitempty"`
 	// BurstWindowPercentage is the burst window as a share of the stable one. Default 10.
@@ -139,21 +150,26 @@ type ScalerSpec struct {
 	// +optional
 	BurstThresholdPercentage *int32 `json:"burstThresholdPercentage,omitempty"`
 	// MaxScaleUpRate is the largest factor by which replicas grow in one decision. Default 1000, above 1.
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
 	// MaxScaleDownRate is the largest factor by which replicas shrink in one decision. Default 2, above 1.
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`
 	// ScaleDownDelay is how long demand must stay lower before replicas shrink. Default 0s, at most 1h.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 0s to 1h"
 	// +optional
 	ScaleDownDelay *metav1.Duration `json:"scaleDownDelay,omitempty"`
 	// ScaleToZeroGracePeriod is how long the path through the activators may take to
 	// be confirmed before the reason becomes PathUnconfirmed. The last replica stays
-	// until it is confirmed, however long that takes. Default 30s.
+	// until it is confirmed, however long that takes. Default 30s, 1s to 1h.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 1s to 1h"
 	// +optional
 	ScaleToZeroGracePeriod *metav1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
 	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
 	// demand ended. Default 0s, at most 1h.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 0s to 1h"
 	// +optional
 	ScaleToZeroPodRetentionPeriod *metav1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`
 	// TargetBurstCapacity is the number of requests beyond present demand that the ready
@@ -163,7 +179,8 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:Minimum=-1
 	// +optional
 	TargetBurstCapacity *int64 `json:"targetBurstCapacity,omitempty"`
-	// ProgressDeadline is how long a start from zero may take before it is given up. Default 10m.
+	// ProgressDeadline is how long a start from zero may take before it is given up. Default 10m, 1s to 24h.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 1s to 24h"
 	// +optional
 	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
 	// Paused keeps the replicas as they are.

@@ -78,7 +78,6 @@ type ServingRuntimeStatus struct{}
 
 // ServingRuntimeSpec says which models a runtime serves, and how.
 //
-// +kubebuilder:validation:XValidation:rule="self.containers.all(c, !has(c.env) || c.env.all(e, e.name != 'PYTHONPATH'))",message="env PYTHONPATH is not allowed in containers: build the path into the image"
 // +kubebuilder:validation:XValidation:rule="has(self.disabled) && self.disabled || !has(self.supportedModelFormats) || self.supportedModelFormats.all(f, !has(f.autoSelect) || !f.autoSelect || !has(f.priority) || self.supportedModelFormats.all(g, g.name != f.name || !has(g.autoSelect) || !g.autoSelect || !has(g.priority) || g.priority == f.priority))",message="supportedModelFormats gives two priorities to one auto-selected format name: use the same priority for all its versions"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.workerSpec) || has(self.workerSpec)",message="workerSpec cannot be removed: make another runtime for a single node"
 type ServingRuntimeSpec struct {
@@ -125,6 +124,7 @@ type ServingRuntimeSpec struct {
 // SupportedModelFormat is one format that a runtime serves.
 type SupportedModelFormat struct {
 	// Name of the format, at most 63 characters.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 	// Version of the format, compared as a string. Default: none.
@@ -140,6 +140,8 @@ type SupportedModelFormat struct {
 }
 
 // ServingRuntimePodSpec is the part of a pod that a runtime may give.
+//
+// +kubebuilder:validation:XValidation:rule="self.containers.all(c, !has(c.env) || c.env.all(e, e.name != 'PYTHONPATH'))",message="env PYTHONPATH is not allowed in containers: build the path into the image"
 type ServingRuntimePodSpec struct {
 	// Containers of the pod. The one named kserve-container is the server.
 	// +listType=map

@@ -35,16 +35,6 @@ func ValidateRuntime(spec *ServingRuntimeSpec, path *field.Path) field.ErrorList
 	return errs
 }
 
-// ValidateRuntimeUpdate returns what is wrong with the change from old to spec,
-// beside what [ValidateRuntime] finds wrong with spec itself.
-func ValidateRuntimeUpdate(old, spec *ServingRuntimeSpec, path *field.Path) field.ErrorList {
-	if old.WorkerSpec == nil || spec.WorkerSpec != nil {
-		return nil
-	}
-	return field.ErrorList{field.Forbidden(path.Child("workerSpec"),
-		"models that span several nodes use it: make another runtime instead of removing it")}
-}
-
 // NamedRuntime is a runtime of the same scope.
 //
 // +kubebuilder:object:generate=false

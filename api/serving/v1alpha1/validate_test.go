@@ -88,15 +88,6 @@ func TestOnlyRuntimesThatCompeteTie(t *testing.T) {
 	}
 }
 
-func TestWorkersOfARuntimeCannotBeRemoved(t *testing.T) {
-	several, single := parseSpec(t, `{workerSpec: {containers: [{name: w}]}}`), parseSpec(t, `{}`)
-	require.Empty(t, ValidateRuntimeUpdate(single, several, field.NewPath("spec")))
-	require.Empty(t, ValidateRuntimeUpdate(several, several, field.NewPath("spec")))
-	errs := ValidateRuntimeUpdate(several, single, field.NewPath("spec"))
-	require.Len(t, errs, 1)
-	require.ErrorContains(t, errs[0], "spec.workerSpec")
-}
-
 func TestRuntimeManifestsAreValid(t *testing.T) {
 	paths, err := filepath.Glob("testdata/manifests/*.yaml")
 	require.NoError(t, err)
@@ -121,7 +112,6 @@ func FuzzValidateRuntimeNeverPanics(f *testing.F) {
 		}
 		given := spec.DeepCopy()
 		ValidateRuntime(spec, nil)
-		ValidateRuntimeUpdate(spec, &ServingRuntimeSpec{}, nil)
 		ValidateRuntimeAmong("a", spec, []NamedRuntime{{Name: "b", Spec: spec}}, nil)
 		require.Equal(t, given, spec, "the object given must not change")
 	})

@@ -19,6 +19,8 @@ type ComponentExtensionSpec struct {
 	MaxReplicas int32 `json:"maxReplicas,omitempty"`
 	// ScaleTarget is what each replica should have of ScaleMetric: requests at a
 	// time, requests per second, or percent of the requested CPU or memory.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
 	// +optional
 	ScaleTarget *int32 `json:"scaleTarget,omitempty"`
 	// ScaleMetric is what replicas follow. Default: concurrency; with class hpa, cpu.
@@ -114,7 +116,7 @@ type LoggerSpec struct {
 
 // LoggerStorageSpec describes an object store as the sink of a logger.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.path) && has(self.parameters) && has(self.key)",message="logger.storage needs path, parameters and key: set all three"
+// +kubebuilder:validation:XValidation:rule="has(self.path) && self.path.size() > 0 && has(self.parameters) && has(self.key) && self.key.size() > 0",message="logger.storage needs path, parameters and key: set all three"
 type LoggerStorageSpec struct {
 	// Path within the store.
 	// +optional

@@ -7,6 +7,9 @@ import (
 // InferenceService serves a model: a predictor, and optionally a transformer
 // before it and an explainer beside it.
 //
+// The length of the name is judged where it is chosen: one that is too long already,
+// as KServe allows, is for the deployer to report, whose status must be stored.
+//
 // +genclient
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=isvc
@@ -20,7 +23,7 @@ import (
 // +kubebuilder:printcolumn:name="LatestReadyRevision",type=string,JSONPath=`.status.components.predictor.traffic[?(@.latestRevision==true)].revisionName`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must start with a lower-case letter and hold only lower-case letters, digits and hyphens: it becomes part of Service names"
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 53",message="metadata.name must have at most 53 characters: its Service's name ends in -predictor and must have at most 63"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() + (has(self.spec.predictor.name) ? self.spec.predictor.name.size() + 1 : 0) <= 47 || oldSelf.hasValue() && (has(self.spec.predictor.name) ? self.spec.predictor.name.size() + 1 : 0) <= (has(oldSelf.value().spec.predictor.name) ? oldSelf.value().spec.predictor.name.size() + 1 : 0)",optionalOldSelf=true,message="metadata.name, with -predictor-00001 or -predictor.name-predictor-00001 behind it, is the name of a revision and must have at most 63 characters: shorten metadata.name to 47, less what predictor.name takes"
 type InferenceService struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -45,7 +48,6 @@ type InferenceServiceList struct {
 
 // InferenceServiceSpec is the wanted state of an InferenceService.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.predictor.model) || has(self.predictor.model.modelFormat)",message="predictor.model.modelFormat is required: set modelFormat.name, for example sklearn"
 // +kubebuilder:validation:XValidation:rule="!has(self.canary) || self.canary.map(c, c.trafficPercent).sum() <= 100",message="the trafficPercent of all canary entries must add up to at most 100: lower one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.canary) || self.canary.all(c, has(c.predictor.name) && self.canary.exists_one(d, has(d.predictor.name) && d.predictor.name == c.predictor.name))",message="canary[].predictor.name is required and must be unique: name each entry differently"
 // +kubebuilder:validation:XValidation:rule="!has(self.canary) || !has(self.predictor.name) || self.canary.all(c, !has(c.predictor.name) || c.predictor.name != self.predictor.name)",message="canary[].predictor.name must differ from predictor.name: rename the canary"

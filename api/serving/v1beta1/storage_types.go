@@ -10,7 +10,7 @@ type StorageURI struct {
 	// +kubebuilder:default="/mnt/models"
 	// +kubebuilder:validation:Pattern=`^/.*`
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:XValidation:rule="self != '/' && !self.contains('..')",message="mountPath must be an absolute path below /, without '..': use for example /mnt/models"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[^/]') && !self.contains('..')",message="mountPath must be an absolute path below /, without '..': use for example /mnt/models"
 	// +optional
 	MountPath string `json:"mountPath,omitempty"`
 }

@@ -4,6 +4,7 @@ package v1beta1
 // responses after the predictor. It is always made of custom containers.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.containers) && self.containers.size() > 0",message="transformer.containers is required: add one container with the transformer's image"
+// +kubebuilder:validation:XValidation:rule="!has(self.storageUris) || !has(self.containers) || (self.containers.all(c, c.name != 'kserve-container' || (!has(c.env) || c.env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0))) && (self.containers.size() == 0 || self.containers.exists(c, c.name == 'kserve-container') || (self.containers[0].name != 'transformer-container' ? (!has(self.containers[0].env) || self.containers[0].env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0)) : self.containers.size() == 1 || (!has(self.containers[1].env) || self.containers[1].env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0)))))",message="the server's env STORAGE_URI and storageUris exclude each other: move it into storageUris"
 type TransformerSpec struct {
 	// StorageURIs are downloaded, each to its own path.
 	// +listType=atomic
@@ -22,6 +23,7 @@ type TransformerSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.art) != (has(self.containers) && self.containers.size() > 0)",message="explainer must have exactly one implementation: set either art or containers"
 // +kubebuilder:validation:XValidation:rule="!has(self.storageUris) || !has(self.art) || !has(self.art.storageUri)",message="storageUri and storageUris exclude each other: move art.storageUri into storageUris"
+// +kubebuilder:validation:XValidation:rule="!has(self.storageUris) || !has(self.containers) || (self.containers.all(c, c.name != 'kserve-container' || (!has(c.env) || c.env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0))) && (self.containers.size() == 0 || self.containers.exists(c, c.name == 'kserve-container') || (self.containers[0].name != 'transformer-container' ? (!has(self.containers[0].env) || self.containers[0].env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0)) : self.containers.size() == 1 || (!has(self.containers[1].env) || self.containers[1].env.all(e, e.name != 'STORAGE_URI' || !has(e.value) || e.value.size() == 0)))))",message="the server's env STORAGE_URI and storageUris exclude each other: move it into storageUris"
 type ExplainerSpec struct {
 	// ART explains by the Adversarial Robustness Toolbox.
 	// +optional

@@ -32,25 +32,6 @@ func Validate(isvc *InferenceService) field.ErrorList {
 	return append(errs, validateCanaries(isvc, spec.Child("canary"))...)
 }
 
-// ValidateUpdate returns what is wrong with the change from old to isvc, beside
-// what [Validate] finds wrong with isvc itself.
-func ValidateUpdate(old, isvc *InferenceService) field.ErrorList {
-	var errs field.ErrorList
-	was := CurrentDeploymentMode(DeploymentMode(old.Status.DeploymentMode))
-	if annotation, ok := isvc.Annotations[AnnotationDeploymentMode]; ok && was != "" {
-		if mode := CurrentDeploymentMode(DeploymentMode(annotation)); mode != was {
-			errs = append(errs, field.Invalid(annotationPath(AnnotationDeploymentMode), annotation,
-				fmt.Sprintf("the mode of a running service cannot change from %s: delete the service and create it anew", was)))
-		}
-	}
-	before, after := &old.Spec.Predictor, &isvc.Spec.Predictor
-	if before.Name != after.Name && storageOf(before) == storageOf(after) {
-		errs = append(errs, field.Invalid(field.NewPath("spec", "predictor", "name"), after.Name,
-			"a new name needs another model: change storageUri too, or keep the name"))
-	}
-	return errs
-}
-
 func annotationPath(key string) *field.Path {
 	return field.NewPath("metadata", "annotations").Key(key)
 }

@@ -1,6 +1,7 @@
 package v1beta1
 
 import (
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -39,6 +40,9 @@ func validateBounds(e *ComponentExtensionSpec, path *field.Path) field.ErrorList
 		}
 	}
 	notNegative("maxReplicas", int64(e.MaxReplicas))
+	if t := e.ScaleTarget; t != nil && (*t < 1 || *t > maxScaleTarget) {
+		errs = append(errs, field.Invalid(path.Child("scaleTarget"), *t, fmt.Sprintf("must be between 1 and %d", maxScaleTarget)))
+	}
 	if e.ContainerConcurrency != nil {
 		notNegative("containerConcurrency", *e.ContainerConcurrency)
 	}
@@ -53,6 +57,9 @@ func validateBounds(e *ComponentExtensionSpec, path *field.Path) field.ErrorList
 	}
 	return errs
 }
+
+// maxScaleTarget is the largest target that an autoscaler takes.
+const maxScaleTarget = 1_000_000_000
 
 // scaleMetrics are the values that scaleMetric may have.
 var scaleMetrics = []ScaleMetric{MetricCPU, MetricMemory, MetricConcurrency, MetricRPS}
@@ -123,9 +130,6 @@ func validateKnative(e *ComponentExtensionSpec, path *field.Path) field.ErrorLis
 	if m := e.ScaleMetric; m != nil && *m != MetricConcurrency && *m != MetricRPS {
 		errs = append(errs, field.NotSupported(path.Child("scaleMetric"), *m, []ScaleMetric{MetricConcurrency, MetricRPS}))
 	}
-	if m := e.ScaleMetric; m != nil && *m == MetricRPS && e.ScaleTarget != nil && *e.ScaleTarget < 1 {
-		errs = append(errs, field.Invalid(path.Child("scaleTarget"), *e.ScaleTarget, "must be 1 or more requests per second"))
-	}
 	return errs
 }
 
@@ -135,10 +139,7 @@ func validateHPA(e *ComponentExtensionSpec, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if t := e.ScaleTarget; t != nil {
 		percent := e.ScaleMetric == nil || *e.ScaleMetric == MetricCPU || *e.ScaleMetric == MetricMemory
-		switch {
-		case *t < 1:
-			errs = append(errs, field.Invalid(path.Child("scaleTarget"), *t, "must be 1 or more"))
-		case percent && *t > 100:
+		if percent && *t > 100 {
 			errs = append(errs, field.Invalid(path.Child("scaleTarget"), *t, "is percent of the requested resource: set 1 to 100"))
 		}
 	}

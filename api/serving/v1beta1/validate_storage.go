@@ -95,11 +95,3 @@ func customStorage(containers []corev1.Container) string {
 	}
 	return ""
 }
-
-// storageOf returns the URI of a predictor's model, empty where it has none.
-func storageOf(p *PredictorSpec) string {
-	if models := p.models(); len(models) > 0 {
-		return deref(models[0].StorageURI)
-	}
-	return customStorage(p.Containers)
-}

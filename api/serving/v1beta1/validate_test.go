@@ -69,6 +69,8 @@ func TestValidateNamesTheFieldAndTheRemedy(t *testing.T) {
 			predictorWith("sklearn: {}, minReplicas: 3, maxReplicas: 2"), []string{"spec.predictor.minReplicas", "raise maxReplicas"}},
 		"negative replicas": {
 			predictorWith("sklearn: {}, minReplicas: -1"), []string{"spec.predictor.minReplicas", "0 or more"}},
+		"a target of nothing": {
+			predictorWith("sklearn: {}, scaleTarget: 0"), []string{"spec.predictor.scaleTarget", "between 1 and 1000000000"}},
 		"a negative limit": {
 			predictorWith("sklearn: {}, containerConcurrency: -1"), []string{"spec.predictor.containerConcurrency"}},
 		"more than all traffic": {
@@ -181,42 +183,4 @@ func TestAMalformedGPUAnnotationIsNamed(t *testing.T) {
 	errs := Validate(isvc)
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], "gpu-resource-types")
-}
-
-func TestUpdates(t *testing.T) {
-	tests := map[string]struct {
-		edit func(old, changed *InferenceService)
-		want string
-	}{
-		"the mode changes": {func(old, changed *InferenceService) {
-			old.Status.DeploymentMode = "Standard"
-			changed.Annotations = map[string]string{AnnotationDeploymentMode: "Knative"}
-		}, "deploymentMode"},
-		"the mode is spelt the old way": {func(old, changed *InferenceService) {
-			old.Status.DeploymentMode = "RawDeployment"
-			changed.Annotations = map[string]string{AnnotationDeploymentMode: "Standard"}
-		}, ""},
-		"the mode is set before the first status": {func(_, changed *InferenceService) {
-			changed.Annotations = map[string]string{AnnotationDeploymentMode: "Knative"}
-		}, ""},
-		"the name changes alone": {func(_, changed *InferenceService) { changed.Spec.Predictor.Name = "v2" }, "spec.predictor.name"},
-		"the name changes with the model": {func(_, changed *InferenceService) {
-			uri := "gs://bucket/v2"
-			changed.Spec.Predictor.Name = "v2"
-			changed.Spec.Predictor.SKLearn.StorageURI = &uri
-		}, ""},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			old, changed := minimal(), minimal()
-			test.edit(old, changed)
-			errs := ValidateUpdate(old, changed)
-			if test.want == "" {
-				require.Empty(t, errs)
-				return
-			}
-			require.Len(t, errs, 1)
-			require.ErrorContains(t, errs[0], test.want)
-		})
-	}
 }
