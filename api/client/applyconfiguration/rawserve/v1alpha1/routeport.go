@@ -16,7 +16,9 @@ type RoutePortApplyConfiguration struct {
 	// pod has one, the server's otherwise.
 	TargetPort *int32 `json:"targetPort,omitempty"`
 	// ListenPort is the port on which every activator listens for this route. It
-	// names the route, is unique in the cluster and stays the same for life.
+	// names the route, is unique in the cluster and stays the same for life, but for
+	// the younger of two routes that came to have the same one, as by a restored
+	// backup: the deployer gives it another. So no rule makes the field immutable.
 	ListenPort *int32 `json:"listenPort,omitempty"`
 	// AppProtocol is that of the Service's port, for example kubernetes.io/h2c.
 	AppProtocol *string `json:"appProtocol,omitempty"`

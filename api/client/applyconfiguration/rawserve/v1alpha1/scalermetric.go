@@ -11,6 +11,10 @@ import (
 // with apply.
 //
 // ScalerMetric is one signal and the value of it that one replica is to carry.
+//
+// The rules on quantities look at the exponent first: rules run beside the pattern
+// that refuses a long one, and quantity('1e2147483647') keeps the API server busy
+// until the request times out.
 type ScalerMetricApplyConfiguration struct {
 	// Name of the signal.
 	Name *rawservev1alpha1.MetricName `json:"name,omitempty"`

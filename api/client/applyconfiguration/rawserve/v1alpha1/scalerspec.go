@@ -11,7 +11,8 @@ import (
 // with apply.
 //
 // ScalerSpec is a scaling policy. The names and defaults are those of Knative's
-// autoscaler, with burst in place of panic.
+// autoscaler, with burst in place of panic. The ranges are the autoscaler's own: a
+// test compares the two.
 type ScalerSpecApplyConfiguration struct {
 	// ScaleTargetRef is the Deployment to scale.
 	ScaleTargetRef *ScaleTargetRefApplyConfiguration `json:"scaleTargetRef,omitempty"`
@@ -25,7 +26,8 @@ type ScalerSpecApplyConfiguration struct {
 	InitialReplicas *int32 `json:"initialReplicas,omitempty"`
 	// ActivationReplicas is the smallest number of replicas other than zero. Default 1.
 	ActivationReplicas *int32 `json:"activationReplicas,omitempty"`
-	// Metrics are the signals; the largest wanted scale wins. Default: concurrency.
+	// Metrics are the signals, at most one of each; the largest wanted scale wins.
+	// Default: concurrency.
 	Metrics []ScalerMetricApplyConfiguration `json:"metrics,omitempty"`
 	// ContainerConcurrency is the hard limit of requests in one pod. A concurrency
 	// target is never above it. 0, the default, means none.
@@ -45,7 +47,7 @@ type ScalerSpecApplyConfiguration struct {
 	ScaleDownDelay *v1.Duration `json:"scaleDownDelay,omitempty"`
 	// ScaleToZeroGracePeriod is how long the path through the activators may take to
 	// be confirmed before the reason becomes PathUnconfirmed. The last replica stays
-	// until it is confirmed, however long that takes. Default 30s.
+	// until it is confirmed, however long that takes. Default 30s, 1s to 1h.
 	ScaleToZeroGracePeriod *v1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
 	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
 	// demand ended. Default 0s, at most 1h.
@@ -55,7 +57,7 @@ type ScalerSpecApplyConfiguration struct {
 	// through the activators only. -1 means always through them, 0 never but at zero.
 	// Default: one replica's ContainerConcurrency where that is set, 0 otherwise.
 	TargetBurstCapacity *int64 `json:"targetBurstCapacity,omitempty"`
-	// ProgressDeadline is how long a start from zero may take before it is given up. Default 10m.
+	// ProgressDeadline is how long a start from zero may take before it is given up. Default 10m, 1s to 24h.
 	ProgressDeadline *v1.Duration `json:"progressDeadline,omitempty"`
 	// Paused keeps the replicas as they are.
 	Paused *bool `json:"paused,omitempty"`

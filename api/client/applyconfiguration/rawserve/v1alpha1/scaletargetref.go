@@ -7,7 +7,7 @@ package v1alpha1
 //
 // ScaleTargetRef names the object whose /scale is written.
 type ScaleTargetRefApplyConfiguration struct {
-	// APIVersion of the target. Default apps/v1.
+	// APIVersion of the target. Only apps/v1 is supported.
 	APIVersion *string `json:"apiVersion,omitempty"`
 	// Kind of the target. Only Deployment is supported.
 	Kind *string `json:"kind,omitempty"`

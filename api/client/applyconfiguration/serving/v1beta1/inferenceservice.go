@@ -13,6 +13,9 @@ import (
 //
 // InferenceService serves a model: a predictor, and optionally a transformer
 // before it and an explainer beside it.
+//
+// The length of the name is judged where it is chosen: one that is too long already,
+// as KServe allows, is for the deployer to report, whose status must be stored.
 type InferenceServiceApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
