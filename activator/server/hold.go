@@ -35,7 +35,7 @@ func (h held) granted() bool { return h == held{} }
 func (c *call) hold(earlier *activator.Waiter) held {
 	rt := c.route
 	if !rt.requests.Take(1) {
-		return held{code: c.answer(c.queueFull("requests"))}
+		return held{code: c.answer(c.queueFull("requests", refusedByHeldRequests))}
 	}
 	defer rt.requests.Give(1)
 	rt.waiting.Enter(time.Now())
@@ -200,7 +200,7 @@ func (c *call) checkClient() held {
 func (c *call) bodyFailed(err error) held {
 	switch {
 	case errors.Is(err, bodyhold.ErrNoMemory):
-		return held{code: c.answer(c.queueFull("bytes"))}
+		return held{code: c.answer(c.queueFull("bytes", refusedByHeldBytes))}
 	case forward.HungUp(err):
 		return held{code: codeGone}
 	default:
@@ -208,7 +208,8 @@ func (c *call) bodyFailed(err error) held {
 	}
 }
 
-func (c *call) queueFull(what string) *answer.Answer {
+func (c *call) queueFull(what string, limit refusedBy) *answer.Answer {
+	c.s.metrics.refuse(limit)
 	return &answer.Answer{
 		Reason:     answer.QueueFull,
 		Message:    "Too many " + what + " are held already while no replica is free.",

@@ -54,8 +54,11 @@ type Server struct {
 	agents, bare *forward.Forwarder
 	probes       *http.Client
 	spool        *bodyhold.Spool
+	conns        *budget.Budget // open connections
+	inside       *budget.Budget // requests inside, held or not
+	memory       *budget.Budget // what they may take
 	requests     *budget.Budget // held requests of all routes
-	bytes        *budget.Budget // memory of their bodies
+	bytes        *budget.Budget // memory of their bodies, part of memory
 	metrics      *metrics
 
 	// ports is the table that requests look their route up in.
@@ -87,12 +90,15 @@ func New(o Options) (*Server, error) {
 		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true}),
 		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true}),
 		probes:       newProbeClient(),
+		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
+		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
+		memory:       budget.New(o.Config.Limits.MaxMemory.Value(), nil),
 		requests:     budget.New(q.MaxRequestsTotal, nil),
-		bytes:        budget.New(q.MaxBytesTotal.Value(), nil),
 		routes:       map[types.NamespacedName]*route{},
 		listenErrors: map[int]string{},
 		cutoff:       make(chan struct{}),
 	}
+	s.bytes = budget.New(q.MaxBytesTotal.Value(), s.memory)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.index.init()
 	s.metrics = newMetrics(s)
@@ -113,17 +119,21 @@ func New(o Options) (*Server, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           s,
+		Handler:           http.HandlerFunc(s.admit),
 		Protocols:         &protocols,
 		ConnContext:       clientconn.Context,
 		ReadHeaderTimeout: o.Config.Timeouts.Header.Duration,
+		MaxHeaderBytes:    int(o.Config.Limits.MaxHeaderBytes.Value()),
 		// Longer than any client's or load balancer's own, so that it is the client
 		// who closes an idle connection and no request meets one that is closing.
 		IdleTimeout: 15 * time.Minute,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	s.listeners = &listeners{server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{}}
+	s.listeners = &listeners{
+		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{},
+		crowd: newCrowd(s.conns, func() { s.metrics.refuse(refusedByConnections) }),
+	}
 	return s, nil
 }
 

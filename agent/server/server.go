@@ -93,6 +93,8 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 		Protocols:         &protocols,
 		ConnContext:       clientconn.Context,
 		ReadHeaderTimeout: 30 * time.Second,
+		// Twice the activator's default, for what proxies add on the way.
+		MaxHeaderBytes: 128 << 10,
 		// Longer than the activator's, so that it is the client who closes.
 		IdleTimeout: 15 * time.Minute,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},

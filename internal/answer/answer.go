@@ -32,6 +32,8 @@ const (
 	UpstreamTimeout Reason = "UpstreamTimeout"
 	// Draining: the process is shutting down.
 	Draining Reason = "Draining"
+	// Overloaded: the process has taken on as much as it can, for whomever.
+	Overloaded Reason = "Overloaded"
 	// BadRequest: the request is malformed.
 	BadRequest Reason = "BadRequest"
 )
@@ -51,6 +53,7 @@ var replies = map[Reason]struct {
 	UpstreamUnreachable: {http.StatusBadGateway, grpcUnavailable},
 	UpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	Draining:            {http.StatusServiceUnavailable, grpcUnavailable},
+	Overloaded:          {http.StatusServiceUnavailable, grpcUnavailable},
 	BadRequest:          {http.StatusBadRequest, grpcInternal},
 }
 
