@@ -121,8 +121,14 @@ type ShutdownConfig struct {
 // KubernetesConfig limits the requests to the API server.
 type KubernetesConfig struct {
 	// QPS and Burst are for writing acknowledgements. Raising a scale is not limited.
+	// An activator that starts acknowledges every route, of ten thousand the last
+	// after 33 s, for about a core of the API server's.
 	QPS   float32 `json:"qps"`
 	Burst int     `json:"burst"`
+	// AckWait is how long an activator that starts stays unready at most, once it
+	// knows the routes, until it has acknowledged those that lead through
+	// activators. 0: it does not wait.
+	AckWait metav1.Duration `json:"ackWait"`
 }
 
 // Default is the configuration of an activator without a file.
@@ -154,7 +160,7 @@ func Default() Config {
 			Delay:   metav1.Duration{Duration: 15 * time.Second},
 			Timeout: metav1.Duration{Duration: 5 * time.Minute},
 		},
-		Kubernetes: KubernetesConfig{QPS: 100, Burst: 200},
+		Kubernetes: KubernetesConfig{QPS: 300, Burst: 600, AckWait: metav1.Duration{Duration: 2 * time.Minute}},
 	}
 }
 
@@ -214,6 +220,7 @@ func (c *Config) Validate() error {
 		"timeouts.idle":      c.Timeouts.Idle,
 		"timeouts.total":     c.Timeouts.Total,
 		"shutdown.delay":     c.Shutdown.Delay,
+		"kubernetes.ackWait": c.Kubernetes.AckWait,
 	} {
 		if d.Duration < 0 {
 			bad(field, "%s is negative: set 0 or more", d.Duration)

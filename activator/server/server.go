@@ -175,8 +175,11 @@ func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return errors.New("draining")
-	case !s.ready.Load():
-		return errors.New("routes and pods have not been read yet")
+	case s.ready.Load():
+		return nil
 	}
-	return nil
+	if n, known := s.acks.owing(); known {
+		return fmt.Errorf("acknowledgements of %d routes that lead through activators are not written yet", n)
+	}
+	return errors.New("routes and pods have not been read yet")
 }
