@@ -65,7 +65,7 @@ func (pr *prober) run(ctx context.Context) {
 		case word == saidAskKubelet:
 			pr.finish(ctx, func() {
 				pr.p.kubelet = true
-				pr.s.settlePod(pr.t, pr.p, nil, pr.port)
+				pr.s.settlePod(pr.t, pr.p, pr.port)
 			})
 			return
 		case word == saidNotYet && time.Since(asked) > probeWait/2:
@@ -158,7 +158,7 @@ func (pr *prober) dial(ctx context.Context, port string) {
 		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(pr.addr, port))
 		if err == nil {
 			conn.Close()
-			pr.finish(ctx, func() { pr.s.settlePod(pr.t, pr.p, nil, int(pr.t.spec.Load().AgentPort)) })
+			pr.finish(ctx, func() { pr.s.settlePod(pr.t, pr.p, int(pr.t.spec.Load().AgentPort)) })
 			return
 		}
 		select {

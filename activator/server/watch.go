@@ -209,7 +209,7 @@ func trimPod(o any) (any, error) {
 			Labels: p.Labels, DeletionTimestamp: p.DeletionTimestamp,
 		},
 		Status: corev1.PodStatus{
-			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP,
+			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP, StartTime: p.Status.StartTime,
 			Conditions:            p.Status.Conditions,
 			InitContainerStatuses: p.Status.InitContainerStatuses,
 			ContainerStatuses:     p.Status.ContainerStatuses,
