@@ -99,7 +99,7 @@ func TestHeldRequestsThatAreRefusedAreCountedByTheLimit(t *testing.T) {
 		c.Queue.MaxRequestsTotal = 1
 		c.Queue.MaxBytesTotal = resource.MustParse("1Ki")
 	})
-	r.serve(1, nil)
+	r.serve(backend(t, echo), nil)
 	held := send(client(t, false), http.MethodGet, r.url("/"), "")
 	r.waiting(1)
 	require.Equal(t, 503, fetch(client(t, false), http.MethodGet, r.url("/"), "").code)
@@ -107,8 +107,8 @@ func TestHeldRequestsThatAreRefusedAreCountedByTheLimit(t *testing.T) {
 	r.s.requests.SetLimit(2)
 	require.Equal(t, 503, fetch(client(t, false), http.MethodPost, r.url("/"), strings.Repeat("x", 2<<10)).code)
 	require.EqualValues(t, 1, r.refused(refusedByHeldBytes))
-	r.stop()
-	<-held
+	r.ready("a", "127.0.0.1")
+	require.Equal(t, 200, (<-held).code)
 }
 
 func TestAConnectionBeyondTheLimitIsToldAndClosed(t *testing.T) {

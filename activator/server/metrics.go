@@ -51,7 +51,7 @@ func newMetrics(s *Server) *metrics {
 		}),
 		raises: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_scale_write_duration_seconds",
-			Help:    "Time to raise a scale from zero, reading it included.",
+			Help:    "Time to raise a scale from zero.",
 			Buckets: []float64{.002, .005, .01, .025, .1, .5, 1, 5},
 		}),
 	}
