@@ -157,6 +157,10 @@ func (s *Server) targetPodChanged(t *target, obj *corev1.Pod) {
 	if p == nil {
 		p = &pod{poke: make(chan struct{}, 1), standing: standing}
 		t.pods[obj.Name] = p
+		if obj.Status.PodIP != "" {
+			// Where the time of a start went can be told from here on.
+			s.log.Debug("pod has an address", "namespace", obj.Namespace, "route", t.route.key.Name, "pod", obj.Name, "address", obj.Status.PodIP)
+		}
 	}
 	p.object = obj
 	s.settlePod(t, p, int(spec.AgentPort))

@@ -52,7 +52,7 @@ type Server struct {
 	// agents forwards to pods with an agent, bare to others, whose servers may
 	// close idle connections after seconds already.
 	agents, bare *forward.Forwarder
-	probes       *http.Client
+	probes       probeClients
 	spool        *bodyhold.Spool
 	conns        *budget.Budget // open connections
 	inside       *budget.Budget // requests inside, held or not
@@ -89,7 +89,7 @@ func New(o Options) (*Server, error) {
 		started:      time.Now(),
 		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true}),
 		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true}),
-		probes:       newProbeClient(),
+		probes:       newProbeClients(),
 		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
 		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
 		memory:       budget.New(o.Config.Limits.MaxMemory.Value(), nil),
