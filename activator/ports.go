@@ -49,6 +49,17 @@ func AssignPorts(routes []*v1alpha1.InferenceRoute) (owners map[int]Owner, probl
 	return owners, problems
 }
 
+// ThroughActivators reports whether requests of the route come to activators, or
+// may at any moment: the path is wanted, or still in force.
+func ThroughActivators(r *v1alpha1.InferenceRoute) bool {
+	for _, mode := range []v1alpha1.PathMode{r.Spec.Path, r.Status.Path.Mode} {
+		if mode == v1alpha1.PathActivator || mode == v1alpha1.PathActivatorOnly {
+			return true
+		}
+	}
+	return false
+}
+
 // DiffPorts lists the ports to open and those to close, in ascending order.
 func DiffPorts[A, B any](have map[int]A, want map[int]B) (open, closing []int) {
 	for port := range want {

@@ -96,4 +96,7 @@ func TestAPodThatNobodyWaitsForIsAskedSeldom(t *testing.T) {
 	require.Equal(t, 20*time.Millisecond, ProbeDelay(10*time.Second, true))
 	require.Equal(t, 100*time.Millisecond, ProbeDelay(time.Hour, true))
 	require.Equal(t, 250*time.Millisecond, ProbeDelay(0, false))
+	require.True(t, DialEagerly(time.Second, true))
+	require.False(t, DialEagerly(10*time.Second, true))
+	require.False(t, DialEagerly(time.Second, false))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 )
@@ -22,8 +24,9 @@ type Acks interface {
 	Acknowledge(ctx context.Context, route types.NamespacedName, uid types.UID, entry v1alpha1.ActivatorAck) error
 }
 
-// ackWorkers is how many acknowledgements are written at a time.
-const ackWorkers = 4
+// ackWorkers is how many acknowledgements are written at a time: enough for the
+// rate that the client allows at 50 ms a write.
+const ackWorkers = 16
 
 // acker brings the acknowledgements in the routes' status up to what this
 // activator serves. Several changes of a route before its turn are one write.
@@ -32,41 +35,108 @@ type acker struct {
 	pod    string
 	log    *slog.Logger
 	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	// paid is closed once no acknowledgement is owed that readiness waits for.
+	paid chan struct{}
 
+	// The queue asks for mu, so nobody may use the queue with mu held.
 	mu     sync.Mutex
 	wanted map[types.NamespacedName]wantedAck
+	// owed are the routes that led through activators when the first routes were
+	// applied, as long as their acknowledgement is not written; nil before that.
+	owed map[types.NamespacedName]bool
 }
 
 type wantedAck struct {
 	uid   types.UID
 	entry v1alpha1.ActivatorAck
+	// urgent is set where requests come to activators, or are about to.
+	urgent bool
 }
 
 func newAcker(writer Acks, pod string, log *slog.Logger) *acker {
-	return &acker{writer: writer, pod: pod, log: log, wanted: map[types.NamespacedName]wantedAck{}}
+	return &acker{writer: writer, pod: pod, log: log, paid: make(chan struct{}), wanted: map[types.NamespacedName]wantedAck{}}
 }
 
 // open makes the queue, which works in goroutines of its own until run ends it.
 func (a *acker) open() {
-	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](50*time.Millisecond, 10*time.Second)
-	a.queue = workqueue.NewTypedRateLimitingQueue[types.NamespacedName](limit)
+	type key = types.NamespacedName
+	limit := workqueue.NewTypedItemExponentialFailureRateLimiter[key](50*time.Millisecond, 10*time.Second)
+	inOrder := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[key]{Queue: newAckQueue(a.urgent)})
+	delaying := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[key]{Queue: inOrder})
+	a.queue = workqueue.NewTypedRateLimitingQueueWithConfig(limit, workqueue.TypedRateLimitingQueueConfig[key]{DelayingQueue: delaying})
+}
+
+func (a *acker) urgent(key types.NamespacedName) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wanted[key].urgent
 }
 
 // want sets what the routes' status should say. What it says already, as far as
 // the objects know, is not written again.
 func (a *acker) want(objects []*v1alpha1.InferenceRoute, acks map[types.NamespacedName]ack) {
-	a.mu.Lock()
 	wanted := make(map[types.NamespacedName]wantedAck, len(objects))
+	owed := map[types.NamespacedName]bool{}
 	for _, o := range objects {
 		key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 		word := acks[key]
-		wanted[key] = wantedAck{o.UID, v1alpha1.ActivatorAck{Name: a.pod, Generation: word.generation, Message: word.message}}
+		w := wantedAck{
+			uid:    o.UID,
+			entry:  v1alpha1.ActivatorAck{Name: a.pod, Generation: word.generation, Message: word.message},
+			urgent: activator.ThroughActivators(o),
+		}
+		wanted[key] = w
+		if w.urgent && !slices.Contains(o.Status.Activators, w.entry) {
+			owed[key] = true
+		}
 	}
+	a.mu.Lock()
 	a.wanted = wanted
+	if a.owed == nil {
+		a.owed = owed
+	}
+	for key := range a.owed {
+		if !owed[key] {
+			delete(a.owed, key)
+		}
+	}
+	a.checkPaid()
 	a.mu.Unlock()
 	for _, o := range objects {
 		a.check(o)
 	}
+}
+
+// settle notes that a route's acknowledgement is not owed any more, unless it
+// has become another one meanwhile.
+func (a *acker) settle(key types.NamespacedName, written wantedAck) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wanted[key] != written {
+		return
+	}
+	delete(a.owed, key)
+	a.checkPaid()
+}
+
+// checkPaid is called with the lock held.
+func (a *acker) checkPaid() {
+	if a.owed == nil || len(a.owed) > 0 {
+		return
+	}
+	select {
+	case <-a.paid:
+	default:
+		close(a.paid)
+	}
+}
+
+// owing is the number of acknowledgements that readiness waits for, and whether
+// the routes are known at all.
+func (a *acker) owing() (n int, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.owed), a.owed != nil
 }
 
 // check queues a route whose status does not say what it should.
@@ -79,10 +149,9 @@ func (a *acker) check(o *v1alpha1.InferenceRoute) {
 		// Not applied yet; it comes again when it is.
 		return
 	}
-	for _, entry := range o.Status.Activators {
-		if entry == wanted.entry {
-			return
-		}
+	if slices.Contains(o.Status.Activators, wanted.entry) {
+		a.settle(key, wanted)
+		return
 	}
 	a.queue.Add(key)
 }
@@ -119,9 +188,14 @@ func (a *acker) next(ctx context.Context) bool {
 	err := a.writer.Acknowledge(writing, key, wanted.uid, wanted.entry)
 	switch {
 	case err == nil, apierrors.IsNotFound(err):
+		a.settle(key, wanted)
 		a.queue.Forget(key)
 	case ctx.Err() != nil:
 	default:
+		if apierrors.IsInvalid(err) {
+			// It is tried again, but nothing says that it will ever be taken.
+			a.settle(key, wanted)
+		}
 		a.log.Warn("cannot acknowledge", "namespace", key.Namespace, "route", key.Name, "error", err)
 		a.queue.AddRateLimited(key)
 	}

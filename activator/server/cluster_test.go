@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -237,33 +237,88 @@ type rivalScales struct {
 	meanwhile func()
 }
 
-func (r *rivalScales) UpdateScale(ctx context.Context, namespace, name string, scale *autoscalingv1.Scale) error {
+func (r *rivalScales) RaiseScale(ctx context.Context, namespace, name string, raise Raise) (bool, error) {
 	if r.meanwhile != nil {
 		r.meanwhile()
 		r.meanwhile = nil
 	}
-	return r.Scales.UpdateScale(ctx, namespace, name, scale)
+	return r.Scales.RaiseScale(ctx, namespace, name, raise)
 }
 
-func TestAScaleThatSomebodyElseRaisesMeanwhileIsLeftAlone(t *testing.T) {
+// methods counts the requests that a client makes.
+type methods struct {
+	http.RoundTripper
+	seen []string
+}
+
+func (m *methods) RoundTrip(r *http.Request) (*http.Response, error) {
+	m.seen = append(m.seen, r.Method)
+	return m.RoundTripper.RoundTrip(r)
+}
+
+func TestScalesOnARealAPIServer(t *testing.T) {
 	config := apiservertest.Start(t)
+	var requests methods
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper {
+		requests.RoundTripper = rt
+		return &requests
+	})
 	kube, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	c := &cluster{rig: &rig{t: t}, kube: kube, namespace: apiservertest.Namespace(t, config)}
 	c.createDeployment()
 	scales := KubeScales{Client: kube}
-	rival := &rivalScales{Scales: scales, meanwhile: func() {
+	set := func(replicas int32) {
 		scale, err := scales.GetScale(t.Context(), c.namespace, "iris-predictor")
 		require.NoError(t, err)
-		scale.Spec.Replicas = 5
-		require.NoError(t, scales.UpdateScale(t.Context(), c.namespace, "iris-predictor", scale))
-	}}
-	raised, err := raiseScale(t.Context(), rival, c.namespace, "iris-predictor", 1)
+		scale.Spec.Replicas = replicas
+		_, err = kube.AppsV1().Deployments(c.namespace).UpdateScale(t.Context(), "iris-predictor", scale, metav1.UpdateOptions{})
+		require.NoError(t, err)
+	}
+	is := func(replicas int32) {
+		t.Helper()
+		scale, err := scales.GetScale(t.Context(), c.namespace, "iris-predictor")
+		require.NoError(t, err)
+		require.Equal(t, replicas, scale.Spec.Replicas)
+	}
+
+	// From zero, in one round trip.
+	var took []time.Duration
+	for range 20 {
+		set(0)
+		requests.seen = nil
+		begun := time.Now()
+		raised, err := raiseScale(t.Context(), scales, c.namespace, "iris-predictor", 2)
+		took = append(took, time.Since(begun))
+		require.NoError(t, err)
+		require.True(t, raised)
+		require.Equal(t, []string{http.MethodPatch}, requests.seen)
+		is(2)
+	}
+	slices.Sort(took)
+	t.Logf("raised in %s, at worst %s", took[len(took)/2], took[len(took)-1])
+
+	// Not from anything else, up or down.
+	for _, to := range []int32{1, 5} {
+		raised, err := raiseScale(t.Context(), scales, c.namespace, "iris-predictor", to)
+		require.NoError(t, err)
+		require.False(t, raised)
+		is(2)
+	}
+
+	// With a read in between, and with somebody else at the same moment.
+	set(0)
+	raised, err := raiseScaleAgain(t.Context(), scales, c.namespace, "iris-predictor", 3)
 	require.NoError(t, err)
-	require.False(t, raised)
-	scale, err := scales.GetScale(t.Context(), c.namespace, "iris-predictor")
-	require.NoError(t, err)
-	require.EqualValues(t, 5, scale.Spec.Replicas)
+	require.True(t, raised)
+	is(3)
+	for _, raise := range []func(context.Context, Scales, string, string, int32) (bool, error){raiseScale, raiseScaleAgain} {
+		set(0)
+		raised, err = raise(t.Context(), &rivalScales{Scales: scales, meanwhile: func() { set(5) }}, c.namespace, "iris-predictor", 1)
+		require.NoError(t, err)
+		require.False(t, raised)
+		is(5)
+	}
 	_, err = raiseScale(t.Context(), scales, c.namespace, "missing", 1)
-	require.ErrorContains(t, err, "reading the scale of deployment")
+	require.ErrorContains(t, err, "raising the scale of deployment")
 }

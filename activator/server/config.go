@@ -18,6 +18,8 @@ type Config struct {
 	BindAddress string `json:"bindAddress"`
 	// AdminPort serves /stats, /healthz, /readyz and /metrics.
 	AdminPort int `json:"adminPort"`
+	// Limits bounds what is taken on, held or not.
+	Limits LimitsConfig `json:"limits"`
 	// Queue bounds what is held.
 	Queue QueueConfig `json:"queue"`
 	// Timeouts apply where a route sets none of its own.
@@ -28,7 +30,41 @@ type Config struct {
 	Kubernetes KubernetesConfig `json:"kubernetes"`
 }
 
-// QueueConfig bounds what one activator holds.
+// LimitsConfig bounds what one activator takes on, and so its memory. What is
+// beyond the limits is answered 503 Overloaded, or closed where it has not said
+// what it wants yet.
+//
+// A request inside counts with 80 KiB, which is what it takes at most, while its
+// response is streamed: the buffers of both connections and of the copying, and
+// the stacks of the goroutines. Its header and the part of its body that is held
+// in memory come on top. All that together stays within MaxMemory, whatever the
+// numbers below say. Next to it there are idle connections, at 20 KiB, and what
+// the activator knows of routes and pods: some 80 MiB for ten thousand of each.
+// The defaults are for 10,000 requests held with 256 MiB of bodies, and 2,000 more
+// that go through meanwhile:
+//
+//	12,000 requests × (80 KiB + 1.5 KiB of header) + 245 MiB of bodies = 1,200 MiB = MaxMemory
+//	+ (16,384 − 12,000) idle connections × 20 KiB                      =    86 MiB
+//	+ routes and pods                                                  =    80 MiB
+//	                                                                     1,366 MiB
+//
+// below the Deployment's GOMEMLIMIT of 1,400 MiB, which with what Go does not
+// count is below its limit of 1,536 MiB. Whoever raises MaxMemory or
+// MaxConnections has to raise those as well. Not counted is what the kernel keeps
+// for sockets, and up to 1 MiB for each connection of HTTP/2 on which a client
+// sends a body that a pod does not read.
+type LimitsConfig struct {
+	// MaxConnections is the number of open connections of clients.
+	MaxConnections int64 `json:"maxConnections"`
+	// MaxRequests is the number of requests inside at a time, held and forwarded.
+	MaxRequests int64 `json:"maxRequests"`
+	// MaxMemory is what these requests may take together, by the count above.
+	MaxMemory resource.Quantity `json:"maxMemory"`
+	// MaxHeaderBytes is the longest header of a request; a longer one is answered 431.
+	MaxHeaderBytes resource.Quantity `json:"maxHeaderBytes"`
+}
+
+// QueueConfig bounds what one activator holds, within what Limits lets in.
 type QueueConfig struct {
 	// MaxRequests is the number of requests held for one route whose own limit is not set.
 	MaxRequests int64 `json:"maxRequests"`
@@ -48,6 +84,12 @@ type QueueConfig struct {
 	// MaxSpoolTotal is the disk for all bodies.
 	MaxSpoolTotal resource.Quantity `json:"maxSpoolTotal"`
 }
+
+// Bounds of limits.maxHeaderBytes: no client works with less, no header is longer.
+const (
+	minHeader = 1 << 10
+	maxHeader = 16 << 20
+)
 
 // TimeoutConfig has the defaults of InferenceRoute's spec.timeouts; 0 means none.
 type TimeoutConfig struct {
@@ -79,19 +121,31 @@ type ShutdownConfig struct {
 // KubernetesConfig limits the requests to the API server.
 type KubernetesConfig struct {
 	// QPS and Burst are for writing acknowledgements. Raising a scale is not limited.
+	// An activator that starts acknowledges every route, of ten thousand the last
+	// after 33 s, for about a core of the API server's.
 	QPS   float32 `json:"qps"`
 	Burst int     `json:"burst"`
+	// AckWait is how long an activator that starts stays unready at most, once it
+	// knows the routes, until it has acknowledged those that lead through
+	// activators. 0: it does not wait.
+	AckWait metav1.Duration `json:"ackWait"`
 }
 
 // Default is the configuration of an activator without a file.
 func Default() Config {
 	return Config{
 		AdminPort: 8081,
+		Limits: LimitsConfig{
+			MaxConnections: 16_384,
+			MaxRequests:    12_000,
+			MaxMemory:      resource.MustParse("1200Mi"),
+			MaxHeaderBytes: resource.MustParse("64Ki"),
+		},
 		Queue: QueueConfig{
 			MaxRequests:      10_000,
-			MaxRequestsTotal: 20_000,
+			MaxRequestsTotal: 10_000,
 			MaxBytes:         resource.MustParse("256Mi"),
-			MaxBytesTotal:    resource.MustParse("512Mi"),
+			MaxBytesTotal:    resource.MustParse("256Mi"),
 			MaxBodyMemory:    resource.MustParse("256Ki"),
 			SpoolDir:         os.TempDir(),
 			MaxSpool:         resource.MustParse("64Mi"),
@@ -106,7 +160,7 @@ func Default() Config {
 			Delay:   metav1.Duration{Duration: 15 * time.Second},
 			Timeout: metav1.Duration{Duration: 5 * time.Minute},
 		},
-		Kubernetes: KubernetesConfig{QPS: 100, Burst: 200},
+		Kubernetes: KubernetesConfig{QPS: 300, Burst: 600, AckWait: metav1.Duration{Duration: 2 * time.Minute}},
 	}
 }
 
@@ -140,6 +194,8 @@ func (c *Config) Validate() error {
 		bad("adminPort", "%d is not usable: set a port from 1 to 65535 outside 10000-31999, which routes use", c.AdminPort)
 	}
 	for field, n := range map[string]int64{
+		"limits.maxConnections":  c.Limits.MaxConnections,
+		"limits.maxRequests":     c.Limits.MaxRequests,
 		"queue.maxRequests":      c.Queue.MaxRequests,
 		"queue.maxRequestsTotal": c.Queue.MaxRequestsTotal,
 		"queue.maxBytes":         c.Queue.MaxBytes.Value(),
@@ -150,6 +206,12 @@ func (c *Config) Validate() error {
 			bad(field, "%d is not usable: set at least 1", n)
 		}
 	}
+	if least := c.Queue.MaxBodyMemory.Value() + c.Limits.MaxHeaderBytes.Value() + requestCost; c.Limits.MaxMemory.Value() < least {
+		bad("limits.maxMemory", "%s has no room for one request: set at least %d", &c.Limits.MaxMemory, least)
+	}
+	if n := c.Limits.MaxHeaderBytes.Value(); n < minHeader || n > maxHeader {
+		bad("limits.maxHeaderBytes", "%d is not usable: set from %d to %d", n, minHeader, maxHeader)
+	}
 	if c.Queue.SpoolDir != "" && (c.Queue.MaxSpool.Value() < 1 || c.Queue.MaxSpoolTotal.Value() < c.Queue.MaxSpool.Value()) {
 		bad("queue.maxSpool", "must be at least 1 and not above queue.maxSpoolTotal; to spool nothing set queue.spoolDir to \"\"")
 	}
@@ -158,6 +220,7 @@ func (c *Config) Validate() error {
 		"timeouts.idle":      c.Timeouts.Idle,
 		"timeouts.total":     c.Timeouts.Total,
 		"shutdown.delay":     c.Shutdown.Delay,
+		"kubernetes.ackWait": c.Kubernetes.AckWait,
 	} {
 		if d.Duration < 0 {
 			bad(field, "%s is negative: set 0 or more", d.Duration)

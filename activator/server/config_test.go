@@ -3,10 +3,12 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 )
@@ -40,6 +42,9 @@ func TestValidateNamesEveryFieldThatCannotBeUsed(t *testing.T) {
 	c := Default()
 	require.NoError(t, c.Validate())
 	c.AdminPort = 10500
+	c.Limits.MaxConnections = 0
+	c.Limits.MaxMemory = resource.MustParse("100Ki")
+	c.Limits.MaxHeaderBytes = resource.MustParse("1G")
 	c.Queue.MaxRequests = 0
 	c.Queue.MaxBytes = resource.MustParse("-1")
 	c.Queue.MaxSpool = resource.MustParse("5Gi")
@@ -49,7 +54,7 @@ func TestValidateNamesEveryFieldThatCannotBeUsed(t *testing.T) {
 	c.Kubernetes.QPS = 0
 	err := c.Validate()
 	for _, field := range []string{
-		"adminPort", "queue.maxRequests:", "queue.maxBytes:", "queue.maxSpool:", "timeouts.queue:", "timeouts.idle:", "shutdown.timeout:", "kubernetes:",
+		"adminPort", "limits.maxConnections:", "limits.maxMemory:", "limits.maxHeaderBytes:", "queue.maxRequests:", "queue.maxBytes:", "queue.maxSpool:", "timeouts.queue:", "timeouts.idle:", "shutdown.timeout:", "kubernetes:",
 	} {
 		require.ErrorContains(t, err, field)
 	}
@@ -65,6 +70,32 @@ func TestTheInstalledConfigurationIsValid(t *testing.T) {
 	require.Contains(t, object.Data, "activator.yaml")
 	_, err = load(t, object.Data["activator.yaml"])
 	require.NoError(t, err)
+}
+
+// TestTheDefaultLimitsFitTheInstalledMemory does the sum that LimitsConfig tells.
+func TestTheDefaultLimitsFitTheInstalledMemory(t *testing.T) {
+	data, err := os.ReadFile("../../manifests/activator/deployment.yaml")
+	require.NoError(t, err)
+	var d appsv1.Deployment
+	require.NoError(t, yaml.UnmarshalStrict(data, &d))
+	container := d.Spec.Template.Spec.Containers[0]
+	var goLimit int64
+	for _, e := range container.Env {
+		if e.Name == "GOMEMLIMIT" {
+			q, err := resource.ParseQuantity(strings.TrimSuffix(e.Value, "B"))
+			require.NoError(t, err)
+			goLimit = q.Value()
+		}
+	}
+	const idle, known = 20 << 10, 80 << 20
+	limits := Default().Limits
+	require.LessOrEqual(t, limits.MaxMemory.Value()+(limits.MaxConnections-limits.MaxRequests)*idle+known, goLimit)
+	require.LessOrEqual(t, goLimit+100<<20, container.Resources.Limits.Memory().Value(), "room for what Go does not count")
+
+	q := Default().Queue
+	const header = 1536
+	require.LessOrEqual(t, q.MaxRequestsTotal*(requestCost+header)+q.MaxBytesTotal.Value(), limits.MaxMemory.Value())
+	require.Less(t, q.MaxRequestsTotal, limits.MaxRequests, "what is held leaves room for what is not")
 }
 
 func FuzzLoad(f *testing.F) {

@@ -12,10 +12,15 @@ import (
 	"github.com/rawserve/rawserve/internal/forward"
 )
 
-// stall is how long a released request waits for the rest of a body that is
-// coming in. A client that sends nothing for that long may be waiting for the
-// response itself, so the request goes on and the rest is streamed.
-const stall = 200 * time.Millisecond
+const (
+	// stall is how long a released request waits for the rest of a body that is
+	// coming in. A client that sends nothing for that long may be waiting for the
+	// response itself, so the request goes on and the rest is streamed.
+	stall = 200 * time.Millisecond
+	// slowest is how long it waits for a client that does go on sending: one on a
+	// slow line, or one that sends for as long as it gets answers.
+	slowest = time.Second
+)
 
 // held is the end of a hold: nothing set means that a pod was granted.
 type held struct {
@@ -23,17 +28,41 @@ type held struct {
 	again bool // choose a target anew
 }
 
+func (h held) granted() bool { return h == held{} }
+
 // hold keeps the request until it is granted a pod or must be answered.
 // earlier is its place in the queue where it has had one.
 func (c *call) hold(earlier *activator.Waiter) held {
-	s, rt := c.s, c.route
+	rt := c.route
 	if !rt.requests.Take(1) {
-		return held{code: c.answer(c.queueFull("requests"))}
+		return held{code: c.answer(c.queueFull("requests", refusedByHeldRequests))}
 	}
 	defer rt.requests.Give(1)
 	rt.waiting.Enter(time.Now())
 	defer func() { rt.waiting.Leave(time.Now()) }()
+	h := c.queue(earlier)
+	if h.granted() && c.bodyComing() {
+		// Others are ready to go, so it steps aside: a grant is a place among those
+		// that connect to a pod and, with a limit, a slot of the model.
+		c.target.pool.Release(&c.grant)
+		c.body.Await(c.r.Context().Done(), stall, slowest)
+		h = c.queue(c.waiter)
+	}
+	if h.granted() {
+		h = c.checkClient()
+		if !h.granted() {
+			c.target.pool.Release(&c.grant)
+		}
+	}
+	if h.code == codeGone {
+		rt.abandoned.Add(1)
+	}
+	return h
+}
 
+// queue puts the request where its arrival puts it, at the end if it has not
+// waited before, and waits until it is granted a pod or must be answered.
+func (c *call) queue(earlier *activator.Waiter) held {
 	switch pool := c.target.pool; {
 	case earlier != nil:
 		c.waiter = pool.Requeue(earlier)
@@ -42,26 +71,26 @@ func (c *call) hold(earlier *activator.Waiter) held {
 	default:
 		c.waiter = pool.Enqueue()
 	}
+	// What is refused meanwhile was not in the queue to be told.
 	if c.target.dropped.Load() {
-		// It left the route between the choice and the queue, where nobody looks any more.
 		c.target.pool.Cancel(c.waiter)
 		return held{again: true}
 	}
-	s.start(c.target)
+	if a := c.refusal(); a != nil {
+		c.target.pool.Cancel(c.waiter)
+		return held{code: c.answer(a)}
+	}
+	c.s.start(c.target)
 	if c.body == nil && c.r.ContentLength != 0 && (c.exchange == nil || c.exchange.Untouched()) {
 		c.body = c.startBody()
 	}
-	h := c.wait()
-	if h.code == 0 && !h.again {
-		h = c.checkClient()
-		if h.code != 0 {
-			c.target.pool.Release(&c.grant)
-		}
-	}
-	if h.code == codeGone {
-		rt.abandoned.Add(1)
-	}
-	return h
+	return c.wait()
+}
+
+// bodyComing reports whether the client may still be sending the body, so that
+// nobody can tell whether it is there: over HTTP/2 it would have said that it goes.
+func (c *call) bodyComing() bool {
+	return c.body != nil && c.r.ProtoMajor == 1 && c.body.Coming()
 }
 
 // holdAgain holds a request whose pod could not be reached. Another pod that is
@@ -157,9 +186,6 @@ func (c *call) patience() (time.Duration, string) {
 // is still there.
 func (c *call) checkClient() held {
 	if c.body != nil {
-		if c.r.ProtoMajor == 1 {
-			c.body.Await(c.r.Context().Done(), stall)
-		}
 		c.body.Release()
 		if err := c.body.Err(); err != nil {
 			return c.bodyFailed(err)
@@ -174,7 +200,7 @@ func (c *call) checkClient() held {
 func (c *call) bodyFailed(err error) held {
 	switch {
 	case errors.Is(err, bodyhold.ErrNoMemory):
-		return held{code: c.answer(c.queueFull("bytes"))}
+		return held{code: c.answer(c.queueFull("bytes", refusedByHeldBytes))}
 	case forward.HungUp(err):
 		return held{code: codeGone}
 	default:
@@ -182,7 +208,8 @@ func (c *call) bodyFailed(err error) held {
 	}
 }
 
-func (c *call) queueFull(what string) *answer.Answer {
+func (c *call) queueFull(what string, limit refusedBy) *answer.Answer {
+	c.s.metrics.refuse(limit)
 	return &answer.Answer{
 		Reason:     answer.QueueFull,
 		Message:    "Too many " + what + " are held already while no replica is free.",

@@ -16,6 +16,7 @@ import (
 type listeners struct {
 	server *http.Server
 	host   string
+	crowd  *crowd
 	log    *slog.Logger
 
 	mu     sync.Mutex
@@ -43,7 +44,7 @@ func (l *listeners) listen(port int) error {
 	}
 	l.ports[port] = ln
 	l.served.Go(func() {
-		err := l.server.Serve(ln)
+		err := l.server.Serve(l.crowd.listener(ln))
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.ports[port] == ln {
@@ -74,4 +75,7 @@ func (l *listeners) end() {
 }
 
 // wait returns when nothing is served any more.
-func (l *listeners) wait() { l.served.Wait() }
+func (l *listeners) wait() {
+	l.served.Wait()
+	l.crowd.wait()
+}

@@ -15,6 +15,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
 	starts   prometheus.Histogram
 	raises   prometheus.Histogram
 }
@@ -39,6 +40,10 @@ func newMetrics(s *Server) *metrics {
 			Help:    "Time from a request's arrival to its end, the hold included.",
 			Buckets: []float64{.005, .025, .1, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, routeLabels),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rawserve_activator_refused_total",
+			Help: "Connections and requests refused, by the limit that was reached.",
+		}, []string{"limit"}),
 		starts: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_start_duration_seconds",
 			Help:    "Time from the first held request to the first ready pod.",
@@ -46,11 +51,14 @@ func newMetrics(s *Server) *metrics {
 		}),
 		raises: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_scale_write_duration_seconds",
-			Help:    "Time to raise a scale from zero, reading it included.",
+			Help:    "Time to raise a scale from zero.",
 			Buckets: []float64{.002, .005, .01, .025, .1, .5, 1, 5},
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.starts, m.raises, &heldCollector{s: s},
+	for _, limit := range allRefusedBy {
+		m.refused.WithLabelValues(string(limit))
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.raises, &heldCollector{s: s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -70,6 +78,7 @@ func (m *metrics) forget(key types.NamespacedName) {
 	m.seconds.DeletePartialMatch(labels)
 }
 
+func (m *metrics) refuse(limit refusedBy)     { m.refused.WithLabelValues(string(limit)).Inc() }
 func (m *metrics) started(took time.Duration) { m.starts.Observe(took.Seconds()) }
 func (m *metrics) raised(took time.Duration)  { m.raises.Observe(took.Seconds()) }
 
@@ -94,6 +103,9 @@ var (
 	waitingDesc = prometheus.NewDesc("rawserve_activator_waiting_requests", "Requests held now.", routeLabels, nil)
 	insideDesc  = prometheus.NewDesc("rawserve_activator_forwarded_requests", "Requests forwarded and not ended.", routeLabels, nil)
 	memoryDesc  = prometheus.NewDesc("rawserve_activator_held_body_bytes", "Memory for bodies of held requests.", nil, nil)
+	allDesc     = prometheus.NewDesc("rawserve_activator_inside_requests", "Requests inside, held or forwarded, of all routes.", nil, nil)
+	connsDesc   = prometheus.NewDesc("rawserve_activator_connections", "Open connections of clients.", nil, nil)
+	chargedDesc = prometheus.NewDesc("rawserve_activator_charged_bytes", "Memory that limits.maxMemory counts.", nil, nil)
 	spoolDesc   = prometheus.NewDesc("rawserve_activator_spooled_body_bytes", "Disk reserved for bodies of held requests.", nil, nil)
 )
 
@@ -102,6 +114,9 @@ func (c *heldCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- waitingDesc
 	ch <- insideDesc
 	ch <- memoryDesc
+	ch <- allDesc
+	ch <- connsDesc
+	ch <- chargedDesc
 	ch <- spoolDesc
 }
 
@@ -116,7 +131,11 @@ func (c *heldCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), rt.key.Namespace, rt.key.Name)
 		}
 	}
-	ch <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(c.s.bytes.Used()))
+	for desc, n := range map[*prometheus.Desc]int64{
+		memoryDesc: c.s.bytes.Used(), chargedDesc: c.s.memory.Used(), allDesc: c.s.inside.Used(), connsDesc: c.s.conns.Used(),
+	} {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n))
+	}
 	if c.s.spool != nil {
 		ch <- prometheus.MustNewConstMetric(spoolDesc, prometheus.GaugeValue, float64(c.s.spool.Used()))
 	}

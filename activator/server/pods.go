@@ -146,44 +146,41 @@ func (s *Server) targetPodChanged(t *target, obj *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.pods[obj.Name]
+	var standing activator.Standing
 	if p != nil && (p.object.UID != obj.UID || p.object.Status.PodIP != obj.Status.PodIP) {
+		if p.object.UID == obj.UID {
+			standing = p.standing
+		}
 		t.removePod(obj.Name)
 		p = nil
 	}
 	if p == nil {
-		p = &pod{poke: make(chan struct{}, 1)}
+		p = &pod{poke: make(chan struct{}, 1), standing: standing}
 		t.pods[obj.Name] = p
+		if obj.Status.PodIP != "" {
+			// Where the time of a start went can be told from here on.
+			s.log.Debug("pod has an address", "namespace", obj.Namespace, "route", t.route.key.Name, "pod", obj.Name, "address", obj.Status.PodIP)
+		}
 	}
-	before := p.object
 	p.object = obj
-	s.settlePod(t, p, before, int(spec.AgentPort))
+	s.settlePod(t, p, int(spec.AgentPort))
 	s.startLocked(t)
 	t.poke()
 }
 
-// settlePod decides whether a pod takes requests, or has somebody find out. It
-// is called with the target's lock held.
-func (s *Server) settlePod(t *target, p *pod, before *corev1.Pod, agentPort int) {
-	obj := p.object
-	ready, _ := activator.PodReady(obj)
-	switch {
-	case obj.DeletionTimestamp != nil || obj.Status.PodIP == "" ||
-		obj.Status.Phase == corev1.PodFailed || obj.Status.Phase == corev1.PodSucceeded:
+// settlePod has the pod take requests or not, or somebody find out. It is called
+// with the target's lock held.
+func (s *Server) settlePod(t *target, p *pod, agentPort int) {
+	name := p.object.Name
+	var word activator.Word
+	p.standing, word = p.standing.Next(p.object, agentPort != 0 && !p.kubelet)
+	switch word {
+	case activator.TakesNone:
 		p.stopProbe()
-		t.pool.SetUnready(obj.Name)
-	case agentPort == 0 || p.kubelet:
-		if ready {
-			t.pool.SetReady(obj.Name, obj.Status.PodIP)
-		} else {
-			t.pool.SetUnready(obj.Name)
-		}
-	default:
-		if before != nil && !ready {
-			// Kubelet saw it fail after it was ready. Before that, its word is only late.
-			if was, _ := activator.PodReady(before); was {
-				t.pool.SetUnready(obj.Name)
-			}
-		}
+		t.pool.SetUnready(name)
+	case activator.TakesSome:
+		t.pool.SetReady(name, p.object.Status.PodIP)
+	case activator.AskAgent:
 		s.ensureProbe(t, p, agentPort)
 	}
 }
@@ -225,7 +222,7 @@ func (s *Server) probeAgain(t *target, name string) {
 		s.ensureDial(t, p)
 		return
 	}
-	s.settlePod(t, p, nil, agentPort)
+	s.settlePod(t, p, agentPort)
 }
 
 // removePod is called with the target's lock held.

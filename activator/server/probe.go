@@ -12,24 +12,28 @@ import (
 	"github.com/rawserve/rawserve/activator"
 )
 
-const (
-	// probeWait is how long an agent may keep the question before it says no.
-	probeWait = time.Second
-	// probeDial is short because a connection that is asked for before the pod's
-	// network is up is asked for again by the kernel only after a second.
-	probeDial = 300 * time.Millisecond
-)
+// probeWait is how long an agent may keep the question before it says no.
+const probeWait = time.Second
 
-func newProbeClient() *http.Client {
-	dialer := &net.Dialer{Timeout: probeDial}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:         dialer.DialContext,
-			MaxIdleConnsPerHost: 1,
-			IdleConnTimeout:     5 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// probeClients ask agents: eager in the first seconds of a pod that requests wait
+// for, patient otherwise.
+type probeClients struct {
+	eager, patient *http.Client
+}
+
+func newProbeClients() probeClients {
+	dial := (&net.Dialer{}).DialContext
+	client := func(dial dialFunc) *http.Client {
+		return &http.Client{
+			Transport: &http.Transport{
+				DialContext:         dial,
+				MaxIdleConnsPerHost: 1,
+				IdleConnTimeout:     5 * time.Second,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
+	return probeClients{eager: client(eagerly(dial)), patient: client(patiently(dial))}
 }
 
 // prober asks one pod's agent whether the server is ready, until it is.
@@ -58,14 +62,18 @@ func (pr *prober) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		asked := time.Now()
-		switch word := pr.s.askAgent(ctx, url); {
+		client := pr.s.probes.patient
+		if waiting, _ := pr.t.pool.Waiting(); activator.DialEagerly(asked.Sub(changed), waiting > 0) {
+			client = pr.s.probes.eager
+		}
+		switch word := askAgent(ctx, client, url); {
 		case word == saidReady:
 			pr.finish(ctx, func() { pr.t.pool.SetReady(pr.name, pr.addr) })
 			return
 		case word == saidAskKubelet:
 			pr.finish(ctx, func() {
 				pr.p.kubelet = true
-				pr.s.settlePod(pr.t, pr.p, nil, pr.port)
+				pr.s.settlePod(pr.t, pr.p, pr.port)
 			})
 			return
 		case word == saidNotYet && time.Since(asked) > probeWait/2:
@@ -95,14 +103,14 @@ func (pr *prober) finish(ctx context.Context, found func()) {
 	pr.t.poke()
 }
 
-func (s *Server) askAgent(ctx context.Context, url string) agentWord {
+func askAgent(ctx context.Context, client *http.Client, url string) agentWord {
 	ctx, cancel := context.WithTimeout(ctx, probeWait+time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return saidNothing
 	}
-	res, err := s.probes.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return saidNothing
 	}
@@ -152,13 +160,13 @@ func (s *Server) targetPorts(t *target) []string {
 }
 
 func (pr *prober) dial(ctx context.Context, port string) {
-	dialer := &net.Dialer{Timeout: probeDial}
+	dial := patiently((&net.Dialer{}).DialContext)
 	begun := time.Now()
 	for ctx.Err() == nil {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(pr.addr, port))
+		conn, err := dial(ctx, "tcp", net.JoinHostPort(pr.addr, port))
 		if err == nil {
 			conn.Close()
-			pr.finish(ctx, func() { pr.s.settlePod(pr.t, pr.p, nil, int(pr.t.spec.Load().AgentPort)) })
+			pr.finish(ctx, func() { pr.s.settlePod(pr.t, pr.p, int(pr.t.spec.Load().AgentPort)) })
 			return
 		}
 		select {

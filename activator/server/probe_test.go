@@ -70,25 +70,28 @@ func TestWhereTheAgentCannotTellKubeletDoes(t *testing.T) {
 	require.Equal(t, 200, (<-held).code)
 }
 
-func TestAPodThatKubeletSawFailIsAskedAnew(t *testing.T) {
+func TestAPodThatKubeletSawFailStaysOutUntilKubeletTakesItBack(t *testing.T) {
 	r := newRig(t, nil)
-	var ready atomic.Bool
-	ready.Store(true)
-	agentPort := backend(t, func(w http.ResponseWriter, _ *http.Request) {
-		if !ready.Load() {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
+	// Its agent is one failure behind.
+	agentPort := backend(t, func(http.ResponseWriter, *http.Request) {})
 	r.serveWithAgent(backend(t, echo), agentPort)
+	target := (*r.s.routeList.Load())[0].plan.Load().targets[0]
 	up, down := podOf("a", "127.0.0.1", true), podOf("a", "127.0.0.1", false)
 	r.s.podChanged(nil, up)
 	c := client(t, false)
 	require.Equal(t, 200, fetch(c, http.MethodPost, r.url("/"), "x").code)
-	ready.Store(false)
-	r.s.podChanged(up, down)
+	before := up
+	for range 2 {
+		r.s.podChanged(before, down)
+		before = down
+		require.False(t, target.pool.IsReady("a"))
+		target.mu.Lock()
+		require.Nil(t, target.pods["a"].stop, "nobody asks the agent")
+		target.mu.Unlock()
+	}
 	got := send(c, http.MethodPost, r.url("/"), "x")
 	r.waiting(1)
-	ready.Store(true)
+	r.s.podChanged(down, up)
 	require.Equal(t, 200, (<-got).code)
 }
 

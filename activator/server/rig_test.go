@@ -18,9 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
@@ -31,8 +29,12 @@ type fakeScales struct {
 	mu        sync.Mutex
 	replicas  int32
 	version   int
-	conflicts int   // how many writes are refused
-	fail      error // what every read fails with
+	explicit  bool  // a zero is written out, and so is not recognised in one step
+	conflicts int   // how many writes meet one of somebody else's that leaves it at zero
+	rival     int32 // what somebody else sets before the last write is tried
+	refuse    bool  // no write is ever taken
+	fail      error // what every call fails with
+	calls     []string
 	writes    []int32
 	raised    chan struct{} // one value for each write
 }
@@ -44,6 +46,7 @@ func newFakeScales(replicas int32) *fakeScales {
 func (f *fakeScales) GetScale(_ context.Context, namespace, name string) (*autoscalingv1.Scale, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.calls = append(f.calls, "get")
 	if f.fail != nil {
 		return nil, f.fail
 	}
@@ -53,21 +56,34 @@ func (f *fakeScales) GetScale(_ context.Context, namespace, name string) (*autos
 	}, nil
 }
 
-func (f *fakeScales) UpdateScale(_ context.Context, _, name string, scale *autoscalingv1.Scale) error {
+func (f *fakeScales) RaiseScale(_ context.Context, _, _ string, r Raise) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.conflicts > 0 {
+	f.calls = append(f.calls, "raise")
+	switch {
+	case f.fail != nil:
+		return false, f.fail
+	case f.refuse:
+		return false, nil
+	case f.conflicts > 0:
 		f.conflicts--
 		f.version++
+		return false, nil
+	case f.rival > 0 && (r.ResourceVersion != "" || !f.explicit):
+		f.replicas, f.rival = f.rival, 0
+		f.version++
 	}
-	if scale.ResourceVersion != strconv.Itoa(f.version) {
-		return apierrors.NewConflict(schema.GroupResource{Resource: "deployments"}, name, nil)
+	if r.ResourceVersion == "" && (f.explicit || f.replicas != 0) {
+		return false, nil
+	}
+	if r.ResourceVersion != "" && r.ResourceVersion != strconv.Itoa(f.version) {
+		return false, nil
 	}
 	f.version++
-	f.replicas = scale.Spec.Replicas
+	f.replicas = r.To
 	f.writes = append(f.writes, f.replicas)
 	f.raised <- struct{}{}
-	return nil
+	return true, nil
 }
 
 func (f *fakeScales) written() []int32 {

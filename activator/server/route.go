@@ -71,6 +71,8 @@ type target struct {
 // pod is one pod of a target.
 type pod struct {
 	object *corev1.Pod
+	// standing is what is remembered of kubelet's word on it.
+	standing activator.Standing
 	// kubelet is set where the agent cannot tell whether the server is ready.
 	kubelet bool
 	// stop ends the prober; nil when none runs.

@@ -53,10 +53,13 @@ type Server struct {
 	// agents forwards to pods with an agent, bare to others, whose servers may
 	// close idle connections after seconds already.
 	agents, bare *forward.Forwarder
-	probes       *http.Client
+	probes       probeClients
 	spool        *bodyhold.Spool
+	conns        *budget.Budget // open connections
+	inside       *budget.Budget // requests inside, held or not
+	memory       *budget.Budget // what they may take
 	requests     *budget.Budget // held requests of all routes
-	bytes        *budget.Budget // memory of their bodies
+	bytes        *budget.Budget // memory of their bodies, part of memory
 	metrics      *metrics
 
 	// ports is the table that requests look their route up in.
@@ -86,19 +89,23 @@ const replayTotal = 64 << 20
 // New returns a Server that does nothing yet.
 func New(o Options) (*Server, error) {
 	q := o.Config.Queue
-	replay := budget.New(replayTotal, nil)
+	memory := budget.New(o.Config.Limits.MaxMemory.Value(), nil)
+	replay := budget.New(replayTotal, memory)
 	s := &Server{
 		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
 		started:      time.Now(),
 		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true, Reserved: answer.Header, FromPeer: true, ReplayBudget: replay}),
 		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay}),
-		probes:       newProbeClient(),
+		probes:       newProbeClients(),
+		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
+		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
+		memory:       memory,
 		requests:     budget.New(q.MaxRequestsTotal, nil),
-		bytes:        budget.New(q.MaxBytesTotal.Value(), nil),
 		routes:       map[types.NamespacedName]*route{},
 		listenErrors: map[int]string{},
 		cutoff:       make(chan struct{}),
 	}
+	s.bytes = budget.New(q.MaxBytesTotal.Value(), memory)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.index.init()
 	s.metrics = newMetrics(s)
@@ -119,17 +126,21 @@ func New(o Options) (*Server, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           s,
+		Handler:           http.HandlerFunc(s.admit),
 		Protocols:         &protocols,
 		ConnContext:       clientconn.Context,
 		ReadHeaderTimeout: o.Config.Timeouts.Header.Duration,
+		MaxHeaderBytes:    int(o.Config.Limits.MaxHeaderBytes.Value()),
 		// Longer than any client's or load balancer's own, so that it is the client
 		// who closes an idle connection and no request meets one that is closing.
 		IdleTimeout: 15 * time.Minute,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	s.listeners = &listeners{server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{}}
+	s.listeners = &listeners{
+		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{},
+		crowd: newCrowd(s.conns, func() { s.metrics.refuse(refusedByConnections) }),
+	}
 	return s, nil
 }
 
@@ -171,8 +182,11 @@ func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return errors.New("draining")
-	case !s.ready.Load():
-		return errors.New("routes and pods have not been read yet")
+	case s.ready.Load():
+		return nil
 	}
-	return nil
+	if n, known := s.acks.owing(); known {
+		return fmt.Errorf("acknowledgements of %d routes that lead through activators are not written yet", n)
+	}
+	return errors.New("routes and pods have not been read yet")
 }

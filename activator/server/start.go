@@ -96,6 +96,7 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 type raiser struct {
 	s       *Server
 	t       *target
+	tried   bool // once already
 	next    time.Time
 	backoff time.Duration
 	message string
@@ -112,7 +113,12 @@ func (r *raiser) try() {
 	key := r.t.route.key
 	to := max(spec.ActivationScale, 1)
 	begun := time.Now()
-	raised, err := raiseScale(ctx, r.s.scales, key.Namespace, spec.DeploymentName, to)
+	raise := raiseScale
+	if r.tried {
+		raise = raiseScaleAgain
+	}
+	r.tried = true
+	raised, err := raise(ctx, r.s.scales, key.Namespace, spec.DeploymentName, to)
 	if err != nil {
 		r.message = err.Error()
 		r.backoff = min(max(2*r.backoff, 50*time.Millisecond), 2*time.Second)

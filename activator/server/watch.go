@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,9 +27,12 @@ const (
 	applyPause = 10 * time.Millisecond
 )
 
-// Watch follows routes and pods until ctx is done. The activator is ready once
-// both have been read and every port is open; from then on it serves what it
-// knows, also when the API server is away.
+// Watch follows routes and pods until ctx is done. The activator serves once both
+// have been read and every port is open, and goes on with what it knows also when
+// the API server is away. It is ready once it has acknowledged the routes that
+// lead through activators: only then can it be their endpoint, and before that
+// the one that it replaces must not go. How long it waits for that is bounded, and
+// whether the controller takes notice is another matter.
 func (s *Server) Watch(ctx context.Context, kube kubernetes.Interface, rawserve versioned.Interface) error {
 	podFactory := informers.NewSharedInformerFactoryWithOptions(kube, 0,
 		informers.WithTransform(trimPod),
@@ -83,6 +87,9 @@ func (s *Server) follow(ctx context.Context, store cache.Store, changed <-chan s
 	// Ports of deleted routes are closed and ports that were taken are tried again.
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	var readying sync.WaitGroup
+	defer readying.Wait()
+	var first sync.Once
 	for {
 		objects := make([]*v1alpha1.InferenceRoute, 0, len(store.ListKeys()))
 		for _, o := range store.List() {
@@ -92,9 +99,7 @@ func (s *Server) follow(ctx context.Context, store cache.Store, changed <-chan s
 		}
 		acks := s.applyRoutes(objects, time.Now())
 		s.acks.want(objects, acks)
-		if s.ready.CompareAndSwap(false, true) {
-			s.log.Info("ready", "routes", len(objects))
-		}
+		first.Do(func() { readying.Go(func() { s.awaitAcks(ctx, len(objects)) }) })
 		select {
 		case <-ctx.Done():
 			return
@@ -108,6 +113,24 @@ func (s *Server) follow(ctx context.Context, store cache.Store, changed <-chan s
 		case <-time.After(applyPause):
 		}
 	}
+}
+
+// awaitAcks makes the activator ready when nothing is owed to the routes that it
+// began with, or has been for too long.
+func (s *Server) awaitAcks(ctx context.Context, routes int) {
+	overdue := time.NewTimer(s.config.Kubernetes.AckWait.Duration)
+	defer overdue.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.acks.paid:
+	case <-overdue.C:
+		if n, _ := s.acks.owing(); n > 0 {
+			s.log.Warn("acknowledgements are overdue; ready without them", "owed", n)
+		}
+	}
+	s.ready.Store(true)
+	s.log.Info("ready", "routes", routes)
 }
 
 func (s *Server) routeHandler(changed chan<- struct{}) cache.ResourceEventHandler {
@@ -186,7 +209,7 @@ func trimPod(o any) (any, error) {
 			Labels: p.Labels, DeletionTimestamp: p.DeletionTimestamp,
 		},
 		Status: corev1.PodStatus{
-			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP,
+			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP, StartTime: p.Status.StartTime,
 			Conditions:            p.Status.Conditions,
 			InitContainerStatuses: p.Status.InitContainerStatuses,
 			ContainerStatuses:     p.Status.ContainerStatuses,

@@ -12,9 +12,13 @@ import (
 	"github.com/rawserve/rawserve/internal/forward"
 )
 
-// stall is how long a request whose turn has come waits for the rest of its
-// body before the rest is streamed.
-const stall = 200 * time.Millisecond
+// A request whose turn has come waits for the rest of its body until nothing has
+// come in for stall, and no longer than slowest, for it has a slot meanwhile.
+// Then the rest is streamed.
+const (
+	stall   = 200 * time.Millisecond
+	slowest = time.Second
+)
 
 // call is one request on its way through the agent.
 type call struct {
@@ -119,7 +123,7 @@ func (c *call) startBody() *bodyhold.Body {
 func (c *call) checkClient() int {
 	if c.body != nil {
 		if c.r.ProtoMajor == 1 {
-			c.body.Await(c.r.Context().Done(), stall)
+			c.body.Await(c.r.Context().Done(), stall, slowest)
 		}
 		c.body.Release()
 		if err := c.body.Err(); err != nil {

@@ -36,8 +36,8 @@ const (
 	// upstreamIdle is below the time after which common model servers close an
 	// idle connection (2 s and more), so that no request meets one that is closing.
 	upstreamIdle = time.Second
-	// maxHeaderBytes is beyond what gateways let pass; Go's default is 1 MiB.
-	maxHeaderBytes = 64 << 10
+	// maxHeaderBytes is twice the activator's, for what proxies add on the way.
+	maxHeaderBytes = 128 << 10
 	// stopGrace is how long requests may go on after SIGTERM. Kubelet stops a native
 	// sidecar only after the server, so what is inside then has lost it already.
 	stopGrace = 5 * time.Second

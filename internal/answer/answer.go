@@ -34,6 +34,8 @@ const (
 	UpstreamTimeout Reason = "UpstreamTimeout"
 	// Draining: the process is shutting down.
 	Draining Reason = "Draining"
+	// Overloaded: the process has taken on as much as it can, for whomever.
+	Overloaded Reason = "Overloaded"
 	// BadRequest: the request is malformed.
 	BadRequest Reason = "BadRequest"
 )
@@ -54,6 +56,7 @@ var replies = map[Reason]struct {
 	ServerDown:          {http.StatusServiceUnavailable, grpcUnavailable},
 	UpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	Draining:            {http.StatusServiceUnavailable, grpcUnavailable},
+	Overloaded:          {http.StatusServiceUnavailable, grpcUnavailable},
 	BadRequest:          {http.StatusBadRequest, grpcInternal},
 }
 

@@ -89,13 +89,29 @@ func (b *Body) Whole() bool {
 	return errors.Is(b.err, io.EOF)
 }
 
-// Await waits until the body is settled, cancelled is closed, or no byte has
-// come for stall. In the last case the client is alive as far as anyone can
-// know, for everything that it sent has been read; it may be one that sends
-// more only after it got an answer.
-func (b *Body) Await(cancelled <-chan struct{}, stall time.Duration) {
-	timer := time.NewTimer(stall)
-	defer timer.Stop()
+// Coming reports whether the body is still being read ahead: it is not settled,
+// and nobody has asked to end it by Release.
+func (b *Body) Coming() bool {
+	select {
+	case <-b.settled:
+		return false
+	default:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.stop
+}
+
+// Await waits until the body is settled, cancelled is closed, no byte has come
+// for stall, or most has passed. A client that has been silent for stall is
+// alive as far as anyone can know, for everything that it sent has been read; it
+// may be one that sends more only after it got an answer. One that goes on
+// sending after most is slow, or sends for as long as it gets answers.
+func (b *Body) Await(cancelled <-chan struct{}, stall, most time.Duration) {
+	end := time.NewTimer(most)
+	defer end.Stop()
+	silence := time.NewTimer(stall)
+	defer silence.Stop()
 	last := b.received()
 	for {
 		select {
@@ -103,14 +119,16 @@ func (b *Body) Await(cancelled <-chan struct{}, stall time.Duration) {
 			return
 		case <-cancelled:
 			return
-		case <-timer.C:
+		case <-end.C:
+			return
+		case <-silence.C:
 		}
 		now := b.received()
 		if now == last {
 			return
 		}
 		last = now
-		timer.Reset(stall)
+		silence.Reset(stall)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestAClientThatWaitsForAnAnswerIsNotWaitedFor(t *testing.T) {
 			_, _ = w.Write([]byte("two"))
 		}()
 		start := time.Now()
-		b.Await(nil, 100*time.Millisecond)
+		b.Await(nil, 100*time.Millisecond, time.Hour)
 		require.Equal(t, 200*time.Millisecond, time.Since(start), "one full pause without a byte")
 		b.Release()
 		p := make([]byte, 16)
@@ -149,6 +149,31 @@ func TestAClientThatWaitsForAnAnswerIsNotWaitedFor(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "threefour", string(rest))
 		b.Close()
+	})
+}
+
+func TestABodyThatComesAndComesIsWaitedForNoLongerThanAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		b := Start(r, -1, Options{MaxMemory: 1 << 10, Interrupt: func() { r.Close() }})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				if _, err := w.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}()
+		start := time.Now()
+		b.Await(nil, 100*time.Millisecond, time.Second)
+		require.Equal(t, time.Second, time.Since(start))
+		require.True(t, b.Coming())
+		b.Release()
+		require.False(t, b.Coming())
+		b.Close()
+		<-ended
 	})
 }
 
@@ -192,7 +217,7 @@ func TestAwaitEndsWhenTheRequestIsCancelled(t *testing.T) {
 		b := Start(r, 10, Options{MaxMemory: 100, Interrupt: func() { r.Close() }})
 		cancelled := make(chan struct{})
 		close(cancelled)
-		b.Await(cancelled, time.Hour)
+		b.Await(cancelled, time.Hour, time.Hour)
 		b.Close()
 	})
 }

@@ -1,0 +1,109 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/budget"
+)
+
+const (
+	// telling is how many connections may be told at a time that there is no room
+	// for them; more are closed without a word.
+	telling = 64
+	// tellFor is the time for it. A connection that is closed with unread bytes is
+	// reset, and the answer may be lost with it, so the client's are read.
+	tellFor = time.Second
+)
+
+// crowd bounds the connections of all listeners.
+type crowd struct {
+	conns   *budget.Budget
+	refused func()
+
+	telling chan struct{}
+	work    sync.WaitGroup
+}
+
+func newCrowd(conns *budget.Budget, refused func()) *crowd {
+	return &crowd{conns: conns, refused: refused, telling: make(chan struct{}, telling)}
+}
+
+// listener is ln with the bound.
+func (c *crowd) listener(ln net.Listener) net.Listener { return &crowdListener{ln, c} }
+
+// wait returns when nobody is being told any more. No listener may be open.
+func (c *crowd) wait() { c.work.Wait() }
+
+type crowdListener struct {
+	net.Listener
+	crowd *crowd
+}
+
+// Accept returns the next connection that there is room for.
+func (l *crowdListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // http.Server looks at what it is
+		}
+		tcp, ok := conn.(*net.TCPConn)
+		if !ok {
+			conn.Close()
+			return nil, fmt.Errorf("accepting a connection: it is a %T", conn)
+		}
+		if l.crowd.conns.Take(1) {
+			return &crowdConn{TCPConn: tcp, crowd: l.crowd}, nil
+		}
+		l.crowd.refuse(tcp)
+	}
+}
+
+// crowdConn gives its place back when it is closed. All else is the connection's
+// own, for the server and the copying between connections use much of it.
+type crowdConn struct {
+	*net.TCPConn
+	crowd  *crowd
+	closed sync.Once
+}
+
+// Close closes the connection.
+func (c *crowdConn) Close() error {
+	err := c.TCPConn.Close()
+	c.closed.Do(func() { c.crowd.conns.Give(1) })
+	return err //nolint:wrapcheck // the connection's own
+}
+
+// refuse tells a client that there is no room, if it speaks HTTP/1.1, and closes.
+func (c *crowd) refuse(conn *net.TCPConn) {
+	c.refused()
+	select {
+	case c.telling <- struct{}{}:
+	default:
+		conn.Close()
+		return
+	}
+	c.work.Go(func() {
+		defer func() { <-c.telling }()
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(tellFor))
+		if _, err := io.WriteString(conn, noRoom); err != nil {
+			return
+		}
+		if err := conn.CloseWrite(); err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
+	})
+}
+
+var noRoom = func() string {
+	const body = `{"error":"This activator has as many connections as it can take. Try again; another one may have room."}` + "\n"
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\nRetry-After: 1\r\n%s: %s\r\n\r\n%s",
+		http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable), len(body), answer.Header, answer.Overloaded, body)
+}()
