@@ -60,12 +60,13 @@ func (p *prober) note(reply agent.Reply, now time.Time) time.Duration {
 	p.state = p.state.Next(p.probe, reply, now)
 	switch {
 	case p.state.Ready && !was:
+		// First, so that it is not taken for the end of a drain that begins now.
+		if p.back != nil {
+			p.back()
+		}
 		close(p.ready)
 		if p.first.IsZero() {
 			p.first = now
-		}
-		if p.back != nil {
-			p.back()
 		}
 	case !p.state.Ready && was:
 		p.ready = make(chan struct{})
