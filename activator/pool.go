@@ -1,6 +1,8 @@
 package activator
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/rawserve/rawserve/internal/answer"
@@ -24,10 +26,13 @@ const (
 type Pool struct {
 	rand func(n int) int
 
-	mu    sync.Mutex
-	limit int // requests in one pod at a time; 0: no limit
-	pods  map[string]*poolPod
-	ready []*poolPod
+	mu     sync.Mutex
+	limit  int    // requests in one pod at a time, from all activators; 0: no limit
+	member Member // who has which part of it
+	pods   map[string]*poolPod
+	ready  []*poolPod
+	// mine are the ready pods of which this activator has a part.
+	mine  []*poolPod
 	queue waiterList
 	seq   uint64
 }
@@ -39,6 +44,8 @@ type poolPod struct {
 	outstanding int
 	connecting  int
 	window      int
+	share       int // this activator's part of the limit
+	extra       int // what it may use beyond that now
 }
 
 // Grant is the right to send one request to one pod. It ends with one call of
@@ -86,6 +93,19 @@ func (p *Pool) SetLimit(limit int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = limit
+	p.divide()
+	p.dispatch()
+}
+
+// SetMember sets which part of the limit is this activator's.
+func (p *Pool) SetMember(m Member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.member == m {
+		return
+	}
+	p.member = m
+	p.divide()
 	p.dispatch()
 }
 
@@ -204,6 +224,7 @@ func (p *Pool) SetReady(key, addr string) bool {
 	pod.generation++
 	pod.window = firstWindow
 	p.ready = append(p.ready, pod)
+	p.divide()
 	p.dispatch()
 	return true
 }
@@ -299,14 +320,46 @@ func (p *Pool) unready(pod *poolPod) {
 	if !pod.ready {
 		return
 	}
-	pod.ready = false
+	pod.ready, pod.extra = false, 0
 	for i, r := range p.ready {
 		if r == pod {
 			last := len(p.ready) - 1
 			p.ready[i] = p.ready[last]
 			p.ready[last] = nil
 			p.ready = p.ready[:last]
-			return
+			break
+		}
+	}
+	p.divide()
+}
+
+// Divided reports whether the capacity of pods is divided among several activators.
+func (p *Pool) Divided() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.divided()
+}
+
+func (p *Pool) divided() bool { return p.limit > 0 && p.member.Count > 1 }
+
+// divide says anew which part of which pod is this activator's.
+func (p *Pool) divide() {
+	if !p.divided() {
+		p.mine = p.ready
+		for _, pod := range p.ready {
+			pod.share, pod.extra = p.limit, 0
+		}
+		return
+	}
+	// All activators go through the pods in the same order.
+	sorted := slices.SortedFunc(slices.Values(p.ready), func(a, b *poolPod) int { return cmp.Compare(a.key, b.key) })
+	p.mine = nil
+	for i, share := range Shares(len(sorted), p.limit, p.member) {
+		pod := sorted[i]
+		pod.share = share
+		pod.extra = min(pod.extra, p.limit-share)
+		if share > 0 {
+			p.mine = append(p.mine, pod)
 		}
 	}
 }

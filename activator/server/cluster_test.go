@@ -160,6 +160,15 @@ func TestFromZeroOnARealAPIServer(t *testing.T) {
 	c.createDeployment()
 	c.createRoute(backend(t, echo))
 	c.acknowledged(v1alpha1.ActivatorAck{Name: "activator-1", Generation: 1})
+	// Another one comes, and each knows its place.
+	key := types.NamespacedName{Namespace: namespace, Name: "iris-predictor"}
+	require.NoError(t, KubeAcks{Client: c.rawserve}.Acknowledge(t.Context(), key, "", v1alpha1.ActivatorAck{Name: "activator-2", Generation: 1}))
+	require.True(t, eventually(func() bool {
+		rt := c.s.find(key)
+		rt.mu.Lock()
+		defer rt.mu.Unlock()
+		return rt.member.Count == 2
+	}))
 
 	begun := time.Now()
 	got := send(client(t, false), http.MethodPost, c.url("/"), "hello")

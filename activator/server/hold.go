@@ -81,6 +81,7 @@ func (c *call) queue(earlier *activator.Waiter) held {
 		return held{code: c.answer(a)}
 	}
 	c.s.start(c.target)
+	c.s.borrow(c.target)
 	if c.body == nil && c.r.ContentLength != 0 && (c.exchange == nil || c.exchange.Untouched()) {
 		c.body = c.startBody()
 	}

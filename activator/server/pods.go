@@ -165,6 +165,7 @@ func (s *Server) targetPodChanged(t *target, obj *corev1.Pod) {
 	p.object = obj
 	s.settlePod(t, p, int(spec.AgentPort))
 	s.startLocked(t)
+	s.borrowLocked(t)
 	t.poke()
 }
 

@@ -100,6 +100,7 @@ func (pr *prober) finish(ctx context.Context, found func()) {
 	}
 	pr.p.stop = nil
 	found()
+	pr.s.borrowLocked(pr.t)
 	pr.t.poke()
 }
 

@@ -26,6 +26,11 @@ type route struct {
 	requests *budget.Budget // held requests
 	bytes    *budget.Budget // memory of their bodies
 
+	// mu guards member, this activator's place among those that serve the route,
+	// and its telling to the pools of the plan's targets.
+	mu     sync.Mutex
+	member activator.Member
+
 	waiting   inflight.Counter
 	forwarded inflight.Counter
 	arrivals  atomic.Int64
@@ -62,10 +67,11 @@ type target struct {
 	// wake tells the starter that a request waits or a pod has changed.
 	wake chan struct{}
 
-	mu       sync.Mutex
-	starting bool // a starter runs
-	startup  activator.Startup
-	pods     map[string]*pod // by name
+	mu        sync.Mutex
+	starting  bool // a starter runs
+	borrowing bool // a borrower runs
+	startup   activator.Startup
+	pods      map[string]*pod // by name
 }
 
 // pod is one pod of a target.

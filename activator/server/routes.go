@@ -71,6 +71,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 	}
 	rt.deleted.Store(false)
 	old := rt.plan.Load()
+	s.setMember(rt, o)
 	if old != nil && old.uid == o.UID && old.generation == o.Generation && o.Generation != 0 {
 		return
 	}
@@ -111,7 +112,10 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 		}
 	}
 	next.split = activator.NewSplit(weights)
+	rt.mu.Lock()
 	rt.plan.Store(next)
+	rt.tellMember()
+	rt.mu.Unlock()
 	// Only now, so that a request which is sent away finds the new plan.
 	if old != nil {
 		for _, t := range old.targets {
@@ -120,6 +124,44 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			}
 		}
 	}
+}
+
+// setMember takes the activator's place among those that serve a route out of the
+// route's status. It may be called by any goroutine.
+func (s *Server) setMember(rt *route, o *v1alpha1.InferenceRoute) {
+	member := activator.Membership(o.Status.Activators, s.pod.Name, rt.key.String())
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.member != member {
+		rt.member = member
+		rt.tellMember()
+	}
+}
+
+// tellMember is called with the lock held.
+func (rt *route) tellMember() {
+	p := rt.plan.Load()
+	if p == nil {
+		return
+	}
+	for _, t := range p.targets {
+		t.pool.SetMember(rt.member)
+	}
+}
+
+// find returns the route of a name, nil if none is served. It may be called by
+// any goroutine.
+func (s *Server) find(key types.NamespacedName) *route {
+	list := *s.routeList.Load()
+	i, found := slices.BinarySearchFunc(list, key, func(rt *route, key types.NamespacedName) int { return compareKeys(rt.key, key) })
+	if !found {
+		return nil
+	}
+	return list[i]
+}
+
+func compareKeys(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 func (p *plan) target(revision string) *target {
@@ -198,8 +240,6 @@ func (s *Server) forgetRoutes(ports map[int]portEntry) {
 	for _, rt := range s.routes {
 		list = append(list, rt)
 	}
-	slices.SortFunc(list, func(a, b *route) int {
-		return cmp.Or(cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name))
-	})
+	slices.SortFunc(list, func(a, b *route) int { return compareKeys(a.key, b.key) })
 	s.routeList.Store(&list)
 }

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -153,8 +154,12 @@ func (s *Server) routeHandler(changed chan<- struct{}) cache.ResourceEventHandle
 				signal()
 				return
 			}
-			// Only the status has changed; perhaps somebody removed our entry.
+			// Only the status has changed: perhaps somebody removed our entry, or
+			// another activator has come or gone.
 			s.acks.check(b)
+			if rt := s.find(types.NamespacedName{Namespace: b.Namespace, Name: b.Name}); rt != nil {
+				s.setMember(rt, b)
+			}
 		},
 	}
 }
