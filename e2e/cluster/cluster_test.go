@@ -68,7 +68,7 @@ func TestCommandsAreFoundOnTheClustersOwnPathFirst(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "kubectl"), nil, 0o755))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(ours, "notes"), nil, 0o644))
-	env := []string{"PATH=" + system, "PATH=" + ours + ":" + system}
+	env := []string{"PATH=" + ours + ":" + system}
 	file, err := lookPath("kubectl", env)
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(ours, "kubectl"), file)
@@ -77,6 +77,28 @@ func TestCommandsAreFoundOnTheClustersOwnPathFirst(t *testing.T) {
 	file, err = lookPath("./here", env)
 	require.NoError(t, err)
 	require.Equal(t, "./here", file)
+}
+
+func TestTheClustersEnvironmentReplacesWhatTheShellHasSet(t *testing.T) {
+	for name, value := range map[string]string{
+		"KUBECONFIG": "/home/me/other", "RAWSERVE_CLUSTER": "other", "PATH": "/usr/bin", "NO_PROXY": "example.com", "no_proxy": "",
+	} {
+		t.Setenv(name, value)
+	}
+	c := &Cluster{plan: plan.Cluster{Name: "dev", Nodes: 1}}
+	c.spec.Machine.Binaries = map[string]string{"kubectl": "/cache/kubernetes/kubectl"}
+	values := map[string][]string{}
+	for _, pair := range c.Environment() {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = append(values[name], value)
+	}
+	const direct = "10.244.0.0/16,10.96.0.0/16,169.254.0.0/16,.svc,.cluster.local"
+	for name, want := range map[string]string{
+		"KUBECONFIG": "/var/lib/rawserve/dev/kubeconfig", "RAWSERVE_CLUSTER": "dev", "PATH": "/cache/kubernetes:/usr/bin",
+		"NO_PROXY": "example.com," + direct, "no_proxy": direct,
+	} {
+		require.Equal(t, []string{want}, values[name], name)
+	}
 }
 
 func TestLogsAreFoundByComponentAndNode(t *testing.T) {

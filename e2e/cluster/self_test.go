@@ -241,7 +241,8 @@ func enterWithProbe(t *testing.T, c *Cluster) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestProbeFromInside$", "-test.v")
-	cmd.Env = append(os.Environ(), probeURL+"=http://"+ip+"/", "RAWSERVE_CLUSTER="+c.Name())
+	// A kubeconfig of the shell's must not win over the cluster's.
+	cmd.Env = append(os.Environ(), probeURL+"=http://"+ip+"/", "RAWSERVE_CLUSTER="+c.Name(), "KUBECONFIG=/of/another/cluster")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "--- PASS: TestProbeFromInside")
