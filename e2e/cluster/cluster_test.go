@@ -144,6 +144,30 @@ func foreign(t *testing.T, minor string, admin bool) UseOptions {
 	return UseOptions{Kubeconfig: file, Context: "mine"}
 }
 
+func TestTheLocalClusterIsTheOneThatKubeconfigNamesWhetherOrNotItExists(t *testing.T) {
+	local := Options{Name: "mine"}
+	for _, c := range []struct{ situation, kubeconfig, context, want string }{
+		{"nothing is named", "", "", "mine"},
+		{"a local cluster's file", "/var/lib/rawserve/none-such/kubeconfig", "", "none-such"},
+		{"the same, written differently", "/var/lib/rawserve//none-such/./kubeconfig", "", "none-such"},
+		{"a context", "/var/lib/rawserve/none-such/kubeconfig", "prod", ""},
+		{"a context alone", "", "prod", ""},
+		{"a file elsewhere", "/home/me/.kube/config", "", ""},
+		{"another file of a local cluster", "/var/lib/rawserve/none-such/config/kubeconfig", "", ""},
+		{"a folder that is no cluster", "/var/lib/rawserve/No_Name/kubeconfig", "", ""},
+		{"several files", "/var/lib/rawserve/none-such/kubeconfig:/home/me/.kube/config", "", ""},
+	} {
+		t.Setenv("KUBECONFIG", c.kubeconfig)
+		require.Equal(t, c.want, UseOptions{Context: c.context, Local: local}.LocalName(), c.situation)
+		t.Setenv("KUBECONFIG", "/not/asked")
+		if c.kubeconfig != "" {
+			require.Equal(t, c.want, UseOptions{Kubeconfig: c.kubeconfig, Context: c.context, Local: local}.LocalName(), c.situation)
+		}
+	}
+	t.Setenv("KUBECONFIG", "")
+	require.Equal(t, DefaultName, UseOptions{}.LocalName())
+}
+
 func TestAForeignClusterIsTakenAsItIs(t *testing.T) {
 	options := foreign(t, "32", true)
 	target, err := Use(t.Context(), options)
