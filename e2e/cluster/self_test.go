@@ -22,6 +22,7 @@ import (
 	"github.com/rawserve/rawserve/e2e/cluster/image"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cgroup"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/cri"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/netns"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
@@ -78,6 +79,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	loseNode(t, c)
 	t.Log(time.Now().Format(time.TimeOnly), "node lost and found")
 	sideBySide(t, c)
+	growByANode(t, options)
 
 	stray := exec.Command(program, "exec", "--name", name, "--", "sleep", "600")
 	require.NoError(t, stray.Start())
@@ -340,9 +342,39 @@ func loseNode(t *testing.T, c *Cluster) {
 	members, err := c.groups.At(c.plan.Node(2).Cgroup()).Procs()
 	require.NoError(t, err)
 	require.Empty(t, members)
+	_, err = c.LoadSpec(t.Context(), image.Binary("late:selftest", buildProgram(t, "./testdata/web", "web")))
+	require.NoError(t, err, "images can be loaded while a node is away")
+	requireImages(t, c, "node-1", "docker.io/library/late:selftest")
 
 	require.NoError(t, c.StartNode(t.Context(), "node-2"))
 	requireHealthy(t, c)
+	requireImages(t, c, "node-2", "docker.io/library/late:selftest")
+	kubectl(t, c, "", "rollout", "status", "daemonset/web", "--timeout=30s")
+}
+
+// requireImages looks whether pods on a node could use those images.
+func requireImages(t *testing.T, c *Cluster, node string, references ...string) {
+	t.Helper()
+	n, err := c.plan.Find(node)
+	require.NoError(t, err)
+	client, err := cri.Dial(n.Socket())
+	require.NoError(t, err)
+	defer client.Close()
+	for _, reference := range references {
+		has, err := client.HasImage(t.Context(), reference)
+		require.NoError(t, err)
+		require.True(t, has, "%s on %s", reference, node)
+	}
+}
+
+// growByANode adds a third node, which gets what was loaded before it was there.
+func growByANode(t *testing.T, o Options) {
+	t.Helper()
+	o.Nodes = 3
+	c, err := Up(t.Context(), o)
+	require.NoError(t, err)
+	requireHealthy(t, c)
+	requireImages(t, c, "node-3", "docker.io/library/web:selftest", "docker.io/library/late:selftest")
 	kubectl(t, c, "", "rollout", "status", "daemonset/web", "--timeout=30s")
 }
 
