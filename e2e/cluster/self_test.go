@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +22,6 @@ import (
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cgroup"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cri"
-	"github.com/rawserve/rawserve/e2e/cluster/internal/netns"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
 )
@@ -55,6 +53,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	options := Options{Name: name, Nodes: 2, Progress: testOutput{t}}
 	require.NoError(t, Down(t.Context(), options), "removing what an earlier run left")
 	t.Cleanup(func() { _ = Down(context.Background(), options) })
+	untouched := lookAtMachine(t)
 
 	program := buildProgram(t, "./cmd/cluster", "cluster")
 	killStarter(t, program, name)
@@ -95,6 +94,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	require.ErrorAs(t, stray.Wait(), &ended)
 	require.Equal(t, syscall.SIGKILL, ended.Sys().(syscall.WaitStatus).Signal())
 	requireNothing(t, name)
+	requireMachine(t, untouched)
 	require.NoError(t, Down(t.Context(), options), "there is nothing to remove")
 }
 
@@ -391,33 +391,4 @@ func sideBySide(t *testing.T, c *Cluster) {
 	require.NoError(t, Down(t.Context(), o))
 	requireNothing(t, o.Name)
 	requireHealthy(t, c)
-}
-
-// requireNothing looks for everything that a cluster could leave.
-func requireNothing(t *testing.T, name string) {
-	t.Helper()
-	c := plan.Cluster{Name: name, Nodes: plan.MaxNodes}
-	groups, err := cgroup.Detect()
-	require.NoError(t, err)
-	require.False(t, groups.At(c.Cgroup()).Exists(), "control groups")
-	for _, path := range []string{c.Dir(), c.RunDir(), lockFile(name), "/sys/class/net/" + c.HostInterface()} {
-		require.NoFileExists(t, path)
-		require.NoDirExists(t, path)
-	}
-	for _, n := range c.AllNodes() {
-		require.False(t, netns.Exists(n.NetnsPath()), n.NetnsPath())
-		require.NoFileExists(t, n.NetnsPath())
-	}
-	mounts, err := mountsBelow([]string{c.Dir(), c.RunDir()})
-	require.NoError(t, err)
-	require.Empty(t, mounts)
-	numbers, err := process.All()
-	require.NoError(t, err)
-	for _, pid := range numbers {
-		// Every process of a cluster names one of its folders, as shims do too.
-		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err == nil {
-			require.False(t, bytes.Contains(command, []byte(c.Dir()+"/")) || bytes.Contains(command, []byte(c.RunDir()+"/")), "process %d: %q", pid, command)
-		}
-	}
 }
