@@ -33,8 +33,12 @@ test: ## Run every test: unit and race, API server, and end to end on a real clu
 	hack/test.sh all
 
 .PHONY: test-unit
-test-unit: ## Run the unit tests with the race detector (no cluster).
+test-unit: ## Run the unit and API server tests with the race detector (no cluster, no root).
 	hack/test.sh unit
+
+.PHONY: test-apiserver
+test-apiserver: ## Run only the packages that start a real API server.
+	hack/test.sh apiserver
 
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end suite on the local cluster, or the one in KUBECONFIG.

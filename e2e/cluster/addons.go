@@ -21,8 +21,19 @@ import (
 	"github.com/rawserve/rawserve/e2e/cluster/internal/build"
 )
 
-// archives makes the images of the addons, once per version of their binaries.
+// archives are what a node must have before its first pod starts: the addons'
+// images, and those that were loaded.
 func (c *Cluster) archives(ctx context.Context) ([]string, error) {
+	own, err := c.addonArchives(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := kept(c.plan.ImagesDir())
+	return append(own, loaded...), err
+}
+
+// addonArchives makes the images of the addons, once per version of their binaries.
+func (c *Cluster) addonArchives(ctx context.Context) ([]string, error) {
 	folder, err := build.DefaultFolder()
 	if err != nil {
 		return nil, err

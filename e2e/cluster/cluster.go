@@ -33,6 +33,9 @@ const DefaultName = "rawserve"
 type Options struct {
 	// Name tells clusters on one machine apart. Empty is DefaultName.
 	Name string
+	// Owner is remembered with a new cluster, by which a program that uses whatever
+	// cluster there is knows the ones that it may remove.
+	Owner string
 	// Nodes is the number of nodes. 0 keeps what the cluster has, or makes one.
 	// A cluster grows when more are asked for; it does not shrink.
 	Nodes int
@@ -92,6 +95,7 @@ type spec struct {
 	plan.Cluster
 	// Layout is that of the version that made the cluster.
 	Layout  int               `json:"layout"`
+	Owner   string            `json:"owner,omitempty"`
 	Machine component.Machine `json:"machine"`
 	Extra   component.Extra   `json:"extraArgs,omitempty"`
 }
@@ -149,6 +153,9 @@ func Names() ([]string, error) {
 // Name is the cluster's name.
 func (c *Cluster) Name() string { return c.plan.Name }
 
+// Owner is who the cluster was started for.
+func (c *Cluster) Owner() string { return c.spec.Owner }
+
 // Kubeconfig is the file of the administrator's credentials. It works on the
 // host and inside the cluster's namespaces.
 func (c *Cluster) Kubeconfig() string { return c.plan.Kubeconfig() }
@@ -174,7 +181,7 @@ func (c *Cluster) Binary(name string) (string, error) {
 // describe finds the cluster or decides what a new one is to be. The options
 // win over what is remembered.
 func describe(o Options) (spec, error) {
-	s := spec{Layout: layout, Cluster: plan.Cluster{Name: o.Name, Nodes: max(1, o.Nodes)}}
+	s := spec{Layout: layout, Owner: o.Owner, Cluster: plan.Cluster{Name: o.Name, Nodes: max(1, o.Nodes)}}
 	known, err := Find(o.Name)
 	switch {
 	case err == nil:

@@ -68,7 +68,7 @@ func TestCommandsAreFoundOnTheClustersOwnPathFirst(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "kubectl"), nil, 0o755))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(ours, "notes"), nil, 0o644))
-	env := []string{"PATH=" + system, "PATH=" + ours + ":" + system}
+	env := []string{"PATH=" + ours + ":" + system}
 	file, err := lookPath("kubectl", env)
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(ours, "kubectl"), file)
@@ -77,6 +77,28 @@ func TestCommandsAreFoundOnTheClustersOwnPathFirst(t *testing.T) {
 	file, err = lookPath("./here", env)
 	require.NoError(t, err)
 	require.Equal(t, "./here", file)
+}
+
+func TestTheClustersEnvironmentReplacesWhatTheShellHasSet(t *testing.T) {
+	for name, value := range map[string]string{
+		"KUBECONFIG": "/home/me/other", "RAWSERVE_CLUSTER": "other", "PATH": "/usr/bin", "NO_PROXY": "example.com", "no_proxy": "",
+	} {
+		t.Setenv(name, value)
+	}
+	c := &Cluster{plan: plan.Cluster{Name: "dev", Nodes: 1}}
+	c.spec.Machine.Binaries = map[string]string{"kubectl": "/cache/kubernetes/kubectl"}
+	values := map[string][]string{}
+	for _, pair := range c.Environment() {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = append(values[name], value)
+	}
+	const direct = "10.244.0.0/16,10.96.0.0/16,169.254.0.0/16,.svc,.cluster.local"
+	for name, want := range map[string]string{
+		"KUBECONFIG": "/var/lib/rawserve/dev/kubeconfig", "RAWSERVE_CLUSTER": "dev", "PATH": "/cache/kubernetes:/usr/bin",
+		"NO_PROXY": "example.com," + direct, "no_proxy": direct,
+	} {
+		require.Equal(t, []string{want}, values[name], name)
+	}
 }
 
 func TestLogsAreFoundByComponentAndNode(t *testing.T) {
@@ -120,6 +142,30 @@ func foreign(t *testing.T, minor string, admin bool) UseOptions {
 "clusters":[{"name":"c","cluster":{"server":"SERVER"}}],"contexts":[{"name":"mine","context":{"cluster":"c"}}]}`, "SERVER", server.URL)
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
 	return UseOptions{Kubeconfig: file, Context: "mine"}
+}
+
+func TestTheLocalClusterIsTheOneThatKubeconfigNamesWhetherOrNotItExists(t *testing.T) {
+	local := Options{Name: "mine"}
+	for _, c := range []struct{ situation, kubeconfig, context, want string }{
+		{"nothing is named", "", "", "mine"},
+		{"a local cluster's file", "/var/lib/rawserve/none-such/kubeconfig", "", "none-such"},
+		{"the same, written differently", "/var/lib/rawserve//none-such/./kubeconfig", "", "none-such"},
+		{"a context", "/var/lib/rawserve/none-such/kubeconfig", "prod", ""},
+		{"a context alone", "", "prod", ""},
+		{"a file elsewhere", "/home/me/.kube/config", "", ""},
+		{"another file of a local cluster", "/var/lib/rawserve/none-such/config/kubeconfig", "", ""},
+		{"a folder that is no cluster", "/var/lib/rawserve/No_Name/kubeconfig", "", ""},
+		{"several files", "/var/lib/rawserve/none-such/kubeconfig:/home/me/.kube/config", "", ""},
+	} {
+		t.Setenv("KUBECONFIG", c.kubeconfig)
+		require.Equal(t, c.want, UseOptions{Context: c.context, Local: local}.LocalName(), c.situation)
+		t.Setenv("KUBECONFIG", "/not/asked")
+		if c.kubeconfig != "" {
+			require.Equal(t, c.want, UseOptions{Kubeconfig: c.kubeconfig, Context: c.context, Local: local}.LocalName(), c.situation)
+		}
+	}
+	t.Setenv("KUBECONFIG", "")
+	require.Equal(t, DefaultName, UseOptions{}.LocalName())
 }
 
 func TestAForeignClusterIsTakenAsItIs(t *testing.T) {

@@ -67,19 +67,35 @@ func (c *Cluster) node(name string) (plan.Node, error) {
 
 // Environment is this process's, with the cluster's kubeconfig and kubectl.
 func (c *Cluster) Environment() []string {
-	env := os.Environ()
+	set := []string{"KUBECONFIG=" + c.Kubeconfig(), "RAWSERVE_CLUSTER=" + c.plan.Name}
 	if kubectl, err := c.Binary("kubectl"); err == nil {
-		env = append(env, "PATH="+filepath.Dir(kubectl)+":"+os.Getenv("PATH"))
+		set = append(set, "PATH="+filepath.Dir(kubectl)+":"+os.Getenv("PATH"))
 	}
 	// A proxy of the machine's network cannot reach the cluster's.
 	direct := strings.Join([]string{plan.PodCIDR, plan.ServiceCIDR, "169.254.0.0/16", ".svc", "." + plan.DNSDomain}, ",")
 	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		value := direct
 		if others := os.Getenv(name); others != "" {
-			direct = others + "," + direct
+			value = others + "," + direct
 		}
-		env = append(env, name+"="+direct)
+		set = append(set, name+"="+value)
 	}
-	return append(env, "KUBECONFIG="+c.Kubeconfig(), "RAWSERVE_CLUSTER="+c.plan.Name)
+	return replaceIn(os.Environ(), set)
+}
+
+// replaceIn gives the environment with those variables instead of its own of the
+// same names. Of a name that stands twice most programs take the first.
+func replaceIn(env, set []string) []string {
+	var names []string
+	for _, pair := range set {
+		name, _, _ := strings.Cut(pair, "=")
+		names = append(names, name)
+	}
+	kept := slices.DeleteFunc(slices.Clone(env), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(names, name)
+	})
+	return append(kept, set...)
 }
 
 // Exec replaces this process by a command inside the namespace of a node; empty
@@ -120,7 +136,6 @@ func lookPath(command string, env []string) (string, error) {
 	}
 	var path string
 	for _, pair := range env {
-		// As for the program itself, the last counts.
 		if value, ok := strings.CutPrefix(pair, "PATH="); ok {
 			path = value
 		}

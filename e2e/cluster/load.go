@@ -8,47 +8,92 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rawserve/rawserve/e2e/cluster/image"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cri"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 )
 
-// LoadImage puts the images of an archive on every node that runs, and gives
-// their full names. It returns when pods can use them.
+// LoadImage puts the images of an archive on every node whose container runtime
+// runs, and gives their full names. It returns when pods can use them. The archive
+// is kept with the cluster: nodes that join or come back later get it before their
+// first pod starts.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) ([]string, error) {
 	references, err := image.References(archive)
 	if err != nil {
 		return nil, err
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, n := range c.plan.AllNodes() {
-		group.Go(func() error { return c.importOn(groupCtx, n, archive, references) })
-	}
-	return references, group.Wait()
+	return references, c.load(ctx, references, func(file string) error { return copyFile(archive, file) })
 }
 
-// LoadSpec makes an image and puts it on every node.
+// LoadSpec makes an image and loads it like LoadImage.
 func (c *Cluster) LoadSpec(ctx context.Context, s image.Spec) ([]string, error) {
-	dir, err := os.MkdirTemp(c.plan.Dir(), "image-")
-	if err != nil {
-		return nil, fmt.Errorf("making image %s: %w", s.Reference, err)
-	}
-	defer os.RemoveAll(dir)
-	archive := filepath.Join(dir, "image.tar")
-	if err := image.Write(ctx, s, archive); err != nil {
+	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	return c.LoadImage(ctx, archive)
+	references := []string{image.Canonical(s.Reference)}
+	return references, c.load(ctx, references, func(file string) error { return image.Write(ctx, s, file) })
 }
 
-// loadOn puts an archive of the addons on a node, unless the node has that very
-// archive already. That is remembered beside the runtime's own folder.
+// load has an archive written, keeps it and puts it on the nodes. Meanwhile no
+// node may come: it would miss the archive.
+func (c *Cluster) load(ctx context.Context, references []string, write func(file string) error) error {
+	unlock, err := lock(ctx, c.plan.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	file := keptFile(c.plan.ImagesDir(), references)
+	for _, n := range c.plan.AllNodes() {
+		// The mark is of a former archive of these names, which is to be replaced also
+		// on nodes that are away now.
+		if err := os.RemoveAll(markOf(n, file)); err != nil {
+			return fmt.Errorf("loading %s: %w", strings.Join(references, ", "), err)
+		}
+	}
+	if err := keep(file, write); err != nil {
+		return fmt.Errorf("keeping %s: %w", strings.Join(references, ", "), err)
+	}
+	nodes, err := c.nodesThatRun()
+	if err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, n := range nodes {
+		group.Go(func() error { return c.loadOn(groupCtx, n, file) })
+	}
+	return group.Wait()
+}
+
+// nodesThatRun are those whose container runtime runs.
+func (c *Cluster) nodesThatRun() ([]plan.Node, error) {
+	var nodes []plan.Node
+	for _, n := range c.plan.AllNodes() {
+		_, runs, err := c.running(component.OfNode(n, c.spec.Machine, c.spec.Extra)[0])
+		if err != nil {
+			return nil, err
+		}
+		if runs {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, nil
+}
+
+// markOf is the file that says that a node has an archive. It lies beside the
+// runtime's own folder and is lost with it.
+func markOf(n plan.Node, archive string) string {
+	return filepath.Join(n.Dir(), "loaded", filepath.Base(archive))
+}
+
+// loadOn puts an archive on a node, unless the node has that very archive already.
 func (c *Cluster) loadOn(ctx context.Context, n plan.Node, archive string) error {
-	mark := filepath.Join(n.Dir(), "loaded", filepath.Base(archive))
+	mark := markOf(n, archive)
 	if _, err := os.Stat(mark); err == nil {
 		return nil
 	}

@@ -84,9 +84,15 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 	if err := c.groups.At(n.SystemCgroup()).Ensure(); err != nil {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
+	archives, err := c.archives(ctx)
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
 	began := time.Now().Truncate(time.Second)
-	processes := component.OfNode(n, c.spec.Machine, c.spec.Extra)
-	for _, p := range processes {
+	if err := c.startRuntime(ctx, n, archives); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	for _, p := range component.OfNode(n, c.spec.Machine, c.spec.Extra)[1:] {
 		if err := c.ensureRunning(ctx, p); err != nil {
 			return fmt.Errorf("starting %s: %w", name, err)
 		}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ import (
 	"github.com/rawserve/rawserve/e2e/cluster/image"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/cgroup"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/component"
-	"github.com/rawserve/rawserve/e2e/cluster/internal/netns"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/cri"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/process"
 )
@@ -54,6 +53,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	options := Options{Name: name, Nodes: 2, Progress: testOutput{t}}
 	require.NoError(t, Down(t.Context(), options), "removing what an earlier run left")
 	t.Cleanup(func() { _ = Down(context.Background(), options) })
+	untouched := lookAtMachine(t)
 
 	program := buildProgram(t, "./cmd/cluster", "cluster")
 	killStarter(t, program, name)
@@ -78,6 +78,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	loseNode(t, c)
 	t.Log(time.Now().Format(time.TimeOnly), "node lost and found")
 	sideBySide(t, c)
+	growByANode(t, options)
 
 	stray := exec.Command(program, "exec", "--name", name, "--", "sleep", "600")
 	require.NoError(t, stray.Start())
@@ -93,6 +94,7 @@ func TestUpTwiceAndDownLeavesNothing(t *testing.T) {
 	require.ErrorAs(t, stray.Wait(), &ended)
 	require.Equal(t, syscall.SIGKILL, ended.Sys().(syscall.WaitStatus).Signal())
 	requireNothing(t, name)
+	requireMachine(t, untouched)
 	require.NoError(t, Down(t.Context(), options), "there is nothing to remove")
 }
 
@@ -241,7 +243,8 @@ func enterWithProbe(t *testing.T, c *Cluster) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestProbeFromInside$", "-test.v")
-	cmd.Env = append(os.Environ(), probeURL+"=http://"+ip+"/", "RAWSERVE_CLUSTER="+c.Name())
+	// A kubeconfig of the shell's must not win over the cluster's.
+	cmd.Env = append(os.Environ(), probeURL+"=http://"+ip+"/", "RAWSERVE_CLUSTER="+c.Name(), "KUBECONFIG=/of/another/cluster")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "--- PASS: TestProbeFromInside")
@@ -339,9 +342,39 @@ func loseNode(t *testing.T, c *Cluster) {
 	members, err := c.groups.At(c.plan.Node(2).Cgroup()).Procs()
 	require.NoError(t, err)
 	require.Empty(t, members)
+	_, err = c.LoadSpec(t.Context(), image.Binary("late:selftest", buildProgram(t, "./testdata/web", "web")))
+	require.NoError(t, err, "images can be loaded while a node is away")
+	requireImages(t, c, "node-1", "docker.io/library/late:selftest")
 
 	require.NoError(t, c.StartNode(t.Context(), "node-2"))
 	requireHealthy(t, c)
+	requireImages(t, c, "node-2", "docker.io/library/late:selftest")
+	kubectl(t, c, "", "rollout", "status", "daemonset/web", "--timeout=30s")
+}
+
+// requireImages looks whether pods on a node could use those images.
+func requireImages(t *testing.T, c *Cluster, node string, references ...string) {
+	t.Helper()
+	n, err := c.plan.Find(node)
+	require.NoError(t, err)
+	client, err := cri.Dial(n.Socket())
+	require.NoError(t, err)
+	defer client.Close()
+	for _, reference := range references {
+		has, err := client.HasImage(t.Context(), reference)
+		require.NoError(t, err)
+		require.True(t, has, "%s on %s", reference, node)
+	}
+}
+
+// growByANode adds a third node, which gets what was loaded before it was there.
+func growByANode(t *testing.T, o Options) {
+	t.Helper()
+	o.Nodes = 3
+	c, err := Up(t.Context(), o)
+	require.NoError(t, err)
+	requireHealthy(t, c)
+	requireImages(t, c, "node-3", "docker.io/library/web:selftest", "docker.io/library/late:selftest")
 	kubectl(t, c, "", "rollout", "status", "daemonset/web", "--timeout=30s")
 }
 
@@ -358,33 +391,4 @@ func sideBySide(t *testing.T, c *Cluster) {
 	require.NoError(t, Down(t.Context(), o))
 	requireNothing(t, o.Name)
 	requireHealthy(t, c)
-}
-
-// requireNothing looks for everything that a cluster could leave.
-func requireNothing(t *testing.T, name string) {
-	t.Helper()
-	c := plan.Cluster{Name: name, Nodes: plan.MaxNodes}
-	groups, err := cgroup.Detect()
-	require.NoError(t, err)
-	require.False(t, groups.At(c.Cgroup()).Exists(), "control groups")
-	for _, path := range []string{c.Dir(), c.RunDir(), lockFile(name), "/sys/class/net/" + c.HostInterface()} {
-		require.NoFileExists(t, path)
-		require.NoDirExists(t, path)
-	}
-	for _, n := range c.AllNodes() {
-		require.False(t, netns.Exists(n.NetnsPath()), n.NetnsPath())
-		require.NoFileExists(t, n.NetnsPath())
-	}
-	mounts, err := mountsBelow([]string{c.Dir(), c.RunDir()})
-	require.NoError(t, err)
-	require.Empty(t, mounts)
-	numbers, err := process.All()
-	require.NoError(t, err)
-	for _, pid := range numbers {
-		// Every process of a cluster names one of its folders, as shims do too.
-		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err == nil {
-			require.False(t, bytes.Contains(command, []byte(c.Dir()+"/")) || bytes.Contains(command, []byte(c.RunDir()+"/")), "process %d: %q", pid, command)
-		}
-	}
 }

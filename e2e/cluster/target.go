@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/rawserve/rawserve/e2e/cluster/image"
+	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 )
 
 // MinorVersion is the oldest supported minor version of Kubernetes 1.
@@ -24,8 +26,8 @@ type UseOptions struct {
 	// Kubeconfig and Context name a cluster that exists. If both are empty, and
 	// $KUBECONFIG as well, a local one is started.
 	Kubeconfig, Context string
-	// Local is the local cluster. It is also used when it is the one that
-	// $KUBECONFIG names.
+	// Local is the local cluster. Where $KUBECONFIG is the file of a local cluster,
+	// that one is used instead, and started if it has been removed.
 	Local Options
 }
 
@@ -48,39 +50,45 @@ var ErrForeign = errors.New("the cluster is not a local one")
 // the user must be its administrator; and its nodes must be able to pull the
 // images that are used, as nothing can be loaded onto them from here.
 func Use(ctx context.Context, o UseOptions) (Target, error) {
-	kubeconfig := o.Kubeconfig
-	if kubeconfig == "" {
-		kubeconfig = os.Getenv("KUBECONFIG")
+	if name := o.LocalName(); name != "" {
+		return useLocal(ctx, name, o.Local)
 	}
-	if local, ok := localOf(kubeconfig, o.Context); ok {
-		return useLocal(ctx, local, o.Local)
-	}
-	if kubeconfig == "" && o.Context == "" {
-		return useLocal(ctx, o.Local.withDefaults().Name, o.Local)
-	}
-	target := Target{Kubeconfig: kubeconfig, Context: o.Context}
+	target := Target{Kubeconfig: o.kubeconfig(), Context: o.Context}
 	if target.Kubeconfig == "" {
 		target.Kubeconfig = clientcmd.RecommendedHomeFile
 	}
 	return target, target.check(ctx)
 }
 
+// LocalName names the local cluster that is meant, whether or not it exists. It
+// is empty where another cluster is meant. Who removes what was put on a target
+// finds by it what Use has used.
+func (o UseOptions) LocalName() string {
+	switch file := o.kubeconfig(); {
+	case o.Context != "":
+		return ""
+	case file != "":
+		return localOf(file)
+	}
+	return o.Local.withDefaults().Name
+}
+
+func (o UseOptions) kubeconfig() string {
+	if o.Kubeconfig != "" {
+		return o.Kubeconfig
+	}
+	return os.Getenv("KUBECONFIG")
+}
+
 // localOf recognises the kubeconfig of a cluster of this machine, as `cluster
-// exec` sets it.
-func localOf(kubeconfig, context string) (string, bool) {
-	if kubeconfig == "" || context != "" {
-		return "", false
+// exec` sets it. That of a cluster which has been removed still names it: shells
+// in which it was exported outlive clusters.
+func localOf(kubeconfig string) string {
+	name := filepath.Base(filepath.Dir(kubeconfig))
+	if plan.CheckName(name) != nil || filepath.Clean(kubeconfig) != (plan.Cluster{Name: name}).Kubeconfig() {
+		return ""
 	}
-	names, err := Names()
-	if err != nil {
-		return "", false
-	}
-	for _, name := range names {
-		if c, err := Find(name); err == nil && c.Kubeconfig() == kubeconfig {
-			return name, true
-		}
-	}
-	return "", false
+	return name
 }
 
 func useLocal(ctx context.Context, name string, o Options) (Target, error) {

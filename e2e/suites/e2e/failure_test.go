@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,24 +57,41 @@ func TestPodThatCannotStartFromZeroIsNamedToWhoWaits(t *testing.T) {
 	}
 }
 
-// disturb runs load against a warm service and one at zero that is woken again
-// and again, while something is done to rawserve.
-func disturb(t *testing.T, ns, name string, duration time.Duration, disturbance func(ctx context.Context)) load.Result {
+// disturb sends load to a service, does something to rawserve once answers come,
+// and goes on for a while after that is done. The load ends no earlier.
+func disturb(t *testing.T, ns, name string, after time.Duration, disturbance func(ctx context.Context) error) load.Result {
 	t.Helper()
 	url := harness.PredictorURL(ns, name) + "/v2/models/" + name + "/infer"
-	done := make(chan struct{})
+	flowing, done := make(chan struct{}), make(chan struct{})
+	var failed error
 	go func() {
 		defer close(done)
-		disturbance(t.Context())
+		select {
+		case <-flowing:
+		case <-t.Context().Done():
+			return
+		}
+		began := time.Now()
+		failed = disturbance(t.Context())
+		t.Logf("the disturbance took %s", time.Since(began))
+		select {
+		case <-time.After(after):
+		case <-t.Context().Done():
+		}
 	}()
 	r := load.Run(t.Context(), load.Options{
-		Client: env.HTTPClient(false), Clients: 4, Interval: 10 * time.Millisecond, Duration: duration,
-		Request: func(ctx context.Context, _ int64) (*http.Request, error) {
+		Client: env.HTTPClient(false), Clients: 4, Interval: 10 * time.Millisecond, Done: done,
+		Request: func(ctx context.Context, n int64) (*http.Request, error) {
+			// By the time that this one is made at least 96 others are over.
+			if n == 99 {
+				close(flowing)
+			}
 			return http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(v2Body))
 		},
 	})
 	<-done
 	t.Log(r)
+	require.NoError(t, failed)
 	return r
 }
 
@@ -93,33 +111,40 @@ func TestActivatorRestartUnderLoadFailsNoRequest(t *testing.T) {
 	require.NoError(t, err)
 
 	t.Run("rolling restart", func(t *testing.T) {
-		r := disturb(t, ns, "through", 70*time.Second, func(ctx context.Context) {
-			_, err := env.Kubectl(ctx, "rollout", "restart", "-n", harness.SystemNamespace, "deployment/activator")
-			require.NoError(t, err)
-			_, err = env.Kubectl(ctx, "rollout", "status", "-n", harness.SystemNamespace, "deployment/activator", "--timeout=3m")
-			require.NoError(t, err)
+		// Old activators take requests for 15 s after they were told to stop.
+		r := disturb(t, ns, "through", 30*time.Second, func(ctx context.Context) error {
+			if _, err := env.Kubectl(ctx, "rollout", "restart", "-n", harness.SystemNamespace, "deployment/activator"); err != nil {
+				return err
+			}
+			_, err := env.Kubectl(ctx, "rollout", "status", "-n", harness.SystemNamespace, "deployment/activator", "--timeout=3m")
+			return err
 		})
 		require.Empty(t, r.Failures)
 		require.NotZero(t, r.Succeeded)
 	})
 	t.Run("deletion of one pod", func(t *testing.T) {
-		r := disturb(t, ns, "through", 40*time.Second, func(ctx context.Context) {
-			deleteOnePod(ctx, t, "activator")
+		r := disturb(t, ns, "through", 40*time.Second, func(ctx context.Context) error {
+			return deleteOnePod(ctx, "activator")
 		})
 		require.Empty(t, r.Failures)
 		require.NotZero(t, r.Succeeded)
 	})
 }
 
-func deleteOnePod(ctx context.Context, t *testing.T, component string) {
-	t.Helper()
+func deleteOnePod(ctx context.Context, component string) error {
 	pods, err := env.Kube.CoreV1().Pods(harness.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + component})
-	require.NoError(t, err)
-	require.NotEmpty(t, pods.Items)
-	require.NoError(t, env.Kube.CoreV1().Pods(harness.SystemNamespace).Delete(ctx, pods.Items[0].Name, metav1.DeleteOptions{}))
+	if err != nil {
+		return err
+	}
+	for _, p := range pods.Items {
+		if p.DeletionTimestamp == nil {
+			return env.Kube.CoreV1().Pods(harness.SystemNamespace).Delete(ctx, p.Name, metav1.DeleteOptions{})
+		}
+	}
+	return fmt.Errorf("no pod of %s is there to be deleted", component)
 }
 
-func TestWithoutControllerAndAdapterWarmRoutesWorkAndZeroWakes(t *testing.T) {
+func TestKilledControllerAndAdapterFailNoRequestAndZeroWakesWithoutThem(t *testing.T) {
 	ns := namespace(t)
 	warm := harness.TestService("warm", nil, func(s *v1beta1.InferenceService) {
 		one := int32(1)
@@ -130,28 +155,46 @@ func TestWithoutControllerAndAdapterWarmRoutesWorkAndZeroWakes(t *testing.T) {
 	_, err := env.WaitReady(t.Context(), ns, "warm", time.Minute)
 	require.NoError(t, err)
 
-	ctx := t.Context()
-	parts := []string{"deployment/controller", "deployment/metrics-adapter"}
-	_, err = env.Kubectl(ctx, append([]string{"scale", "-n", harness.SystemNamespace, "--replicas=0"}, parts...)...)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx := context.Background()
-		_, err := env.Kubectl(ctx, append([]string{"scale", "-n", harness.SystemNamespace, "--replicas=2"}, parts...)...)
-		require.NoError(t, err)
-		for _, p := range parts {
-			_, err = env.Kubectl(ctx, "rollout", "status", "-n", harness.SystemNamespace, p, "--timeout=3m")
-			require.NoError(t, err)
-		}
-		_, err = env.Kubectl(ctx, "wait", "--for=condition=Available", "--timeout=60s", "apiservice/v1beta2.custom.metrics.k8s.io")
-		require.NoError(t, err)
+	t.Cleanup(func() { bringBack(t, "controller", "metrics-adapter") })
+	r := disturb(t, ns, "warm", 10*time.Second, func(ctx context.Context) error {
+		return kill(ctx, "controller", "metrics-adapter")
 	})
-	for _, component := range []string{"controller", "metrics-adapter"} {
-		_, err = env.Kubectl(ctx, "wait", "--for=delete", "--timeout=90s", "-n", harness.SystemNamespace, "pod", "-l", "app.kubernetes.io/component="+component)
-		require.NoError(t, err)
-	}
-	r := disturb(t, ns, "warm", 5*time.Second, func(context.Context) {})
 	require.Empty(t, r.Failures)
-	status, body, _, err := post(ctx, env.HTTPClient(false), harness.PredictorURL(ns, "asleep")+"/v2/models/asleep/infer", v2Body)
+	require.NotZero(t, r.Succeeded)
+	status, body, _, err := post(t.Context(), env.HTTPClient(false), harness.PredictorURL(ns, "asleep")+"/v2/models/asleep/infer", v2Body)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, body)
+}
+
+// kill takes parts of rawserve away without letting them finish anything.
+func kill(ctx context.Context, parts ...string) error {
+	for _, part := range parts {
+		// First, or the next pods are there before the last one is gone.
+		if _, err := env.Kubectl(ctx, "scale", "-n", harness.SystemNamespace, "--replicas=0", "deployment/"+part); err != nil {
+			return err
+		}
+		pods := []string{"-n", harness.SystemNamespace, "pod", "-l", "app.kubernetes.io/component=" + part}
+		if _, err := env.Kubectl(ctx, append([]string{"delete", "--grace-period=0", "--force"}, pods...)...); err != nil {
+			return err
+		}
+		if _, err := env.Kubectl(ctx, append([]string{"wait", "--for=delete", "--timeout=90s"}, pods...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringBack starts what kill has taken away, and waits until all of it works.
+func bringBack(t *testing.T, parts ...string) {
+	ctx := context.Background()
+	for _, part := range parts {
+		_, err := env.Kubectl(ctx, "scale", "-n", harness.SystemNamespace, "--replicas=2", "deployment/"+part)
+		require.NoError(t, err)
+	}
+	for _, part := range parts {
+		_, err := env.Kubectl(ctx, "rollout", "status", "-n", harness.SystemNamespace, "deployment/"+part, "--timeout=3m")
+		require.NoError(t, err)
+	}
+	_, err := env.Kubectl(ctx, "wait", "--for=condition=Available", "--timeout=60s", "apiservice/v1beta2.custom.metrics.k8s.io")
+	require.NoError(t, err)
 }

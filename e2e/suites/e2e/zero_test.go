@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	rawserve "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/e2e/suites/harness"
 	"github.com/rawserve/rawserve/e2e/suites/load"
@@ -138,31 +142,71 @@ func TestTwentyFiveServicesFromZeroAtOnceAreAllAnswered(t *testing.T) {
 	t.Logf("answered from zero after %s", took)
 }
 
+// TestCyclesOfIdleZeroAndBurstLoseNothing sends bursts at the moments at which a
+// request could fall between pods and activators. The clients are the same
+// throughout, so that connections of one burst are used again by the next, after
+// idleness and zero.
 func TestCyclesOfIdleZeroAndBurstLoseNothing(t *testing.T) {
-	const cycles, burst = 4, 15 * time.Second
+	const rounds, burst = 2, 15 * time.Second
 	ns := namespace(t)
 	toZero(t, ns, harness.TestService("cycles", []string{"--delay=50ms"}, func(s *v1beta1.InferenceService) {
 		s.Annotations["autoscaling.knative.dev/target"] = "4"
 	}))
-	url := harness.PredictorURL(ns, "cycles") + "/v2/models/cycles/infer"
-	for i := range cycles {
-		for _, keepAlive := range []bool{true, false} {
-			r := load.Run(t.Context(), load.Options{
-				Client: env.HTTPClient(keepAlive), Clients: 8, Duration: burst / 2,
-				Request: func(ctx context.Context, _ int64) (*http.Request, error) {
-					return http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewBufferString(v2Body))
-				},
-			})
-			t.Logf("cycle %d, keep-alive %t: %s", i, keepAlive, r)
-			require.Empty(t, r.Failures)
-			require.NotZero(t, r.Succeeded)
-		}
-		if i%2 == 0 {
-			atZero(t, ns, "cycles")
-		} else {
-			// On its way to zero: the path is being switched or the pod is going.
+	clients := []*http.Client{env.HTTPClient(true), env.HTTPClient(false)}
+	t.Cleanup(clients[0].CloseIdleConnections)
+	moments := []struct {
+		what  string
+		await func(t *testing.T)
+	}{
+		{"at zero", func(t *testing.T) { atZero(t, ns, "cycles") }},
+		{"with a replica, while the path is being led through activators", func(t *testing.T) { pathTurns(t, ns, "cycles") }},
+		{"while the last pod is going", func(t *testing.T) {
 			_, err := env.WaitDeployment(t.Context(), ns, "cycles-predictor", "be asked to go to zero", time.Minute, asksForZero)
 			require.NoError(t, err)
+		}},
+	}
+	for round := range rounds {
+		for _, m := range moments {
+			m.await(t)
+			for _, client := range clients {
+				r, survived := cycleBurst(t.Context(), client, ns, "cycles", burst/2)
+				t.Logf("round %d, %s, %d requests on connections from before: %s", round, m.what, survived, r)
+				require.Empty(t, r.Failures, m.what)
+				require.NotZero(t, r.Succeeded)
+			}
 		}
 	}
+}
+
+// pathTurns waits for the moment at which the autoscaler wants activators in the
+// path, while the Service still leads to a replica.
+func pathTurns(t *testing.T, ns, name string) {
+	t.Helper()
+	for _, wanted := range []rawserve.PathMode{rawserve.PathDirect, rawserve.PathActivator} {
+		_, err := env.WaitRoute(t.Context(), ns, name+"-predictor", "be wanted "+string(wanted), time.Minute,
+			func(r *rawserve.InferenceRoute) bool { return r.Spec.Path == wanted })
+		require.NoError(t, err)
+	}
+	d, err := env.Kube.AppsV1().Deployments(ns).Get(t.Context(), name+"-predictor", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.False(t, asksForZero(d), "a replica is still there")
+}
+
+// cycleBurst sends load, and counts the requests on connections that have been
+// idle for seconds: within a burst none is.
+func cycleBurst(ctx context.Context, client *http.Client, ns, name string, duration time.Duration) (load.Result, int64) {
+	var survived atomic.Int64
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if c.IdleTime > 3*time.Second {
+			survived.Add(1)
+		}
+	}})
+	url := harness.PredictorURL(ns, name) + "/v2/models/" + name + "/infer"
+	r := load.Run(ctx, load.Options{
+		Client: client, Clients: 8, Duration: duration,
+		Request: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewBufferString(v2Body))
+		},
+	})
+	return r, survived.Load()
 }

@@ -21,8 +21,11 @@ const SystemNamespace = "rawserve-system"
 
 // Options say which cluster is used and what is put on it.
 type Options struct {
-	// Name is the local cluster's name.
+	// Name is the local cluster's name, unless KUBECONFIG is the file of another one.
 	Name string
+	// Owner is who opens it. Remove takes a local cluster down that was started for
+	// the same owner, and leaves others running.
+	Owner string
 	// Context is the kubeconfig context of another cluster to use instead.
 	Context string
 	// InstallDeps lets the local cluster install missing Debian packages.

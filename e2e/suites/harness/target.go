@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -32,25 +30,17 @@ type Target struct {
 	relay *relay
 }
 
-// Foreign tells whether the user named a cluster that is none of this machine's.
-func Foreign(contextName string) bool {
-	kubeconfig := os.Getenv("KUBECONFIG")
-	if contextName != "" || kubeconfig == "" {
-		return contextName != ""
+// use says which cluster is meant.
+func (o Options) use() cluster.UseOptions {
+	return cluster.UseOptions{
+		Context: o.Context,
+		Local:   cluster.Options{Name: o.Name, Owner: o.Owner, InstallDeps: o.InstallDeps, WaitMetrics: true, Progress: o.Progress},
 	}
-	names, _ := cluster.Names()
-	return !slices.ContainsFunc(names, func(name string) bool {
-		c, err := cluster.Find(name)
-		return err == nil && c.Kubeconfig() == kubeconfig
-	})
 }
 
 // openTarget starts the local cluster, or takes the one that the user named.
 func openTarget(ctx context.Context, o Options) (*Target, error) {
-	found, err := cluster.Use(ctx, cluster.UseOptions{
-		Context: o.Context,
-		Local:   cluster.Options{Name: o.Name, InstallDeps: o.InstallDeps, WaitMetrics: true, Progress: o.Progress},
-	})
+	found, err := cluster.Use(ctx, o.use())
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +89,4 @@ func (t *Target) DialContext(ctx context.Context, network, address string) (net.
 		return t.Local.DialContext(ctx, network, address)
 	}
 	return t.relay.dial(ctx, address)
-}
-
-// Down removes the local cluster.
-func Down(ctx context.Context, name string, progress io.Writer) error {
-	return cluster.Down(ctx, cluster.Options{Name: name, Progress: progress})
 }

@@ -41,7 +41,8 @@ type Timeline struct {
 
 // WatchStart begins to note when the Deployment is asked for replicas and how
 // its pods come up. The API server's own timestamps have whole seconds, so the
-// times are those at which the events arrive here.
+// times are those at which the events arrive here; only an activator's hold is told
+// by its own clock.
 func (e *Env) WatchStart(ctx context.Context, namespace, deployment string) (*Timeline, error) {
 	d, err := e.Kube.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
 	if err != nil {
@@ -63,7 +64,45 @@ func (e *Env) WatchStart(ctx context.Context, namespace, deployment string) (*Ti
 	}
 	t.done.Go(func() { t.follow(deployments) })
 	t.done.Go(func() { t.follow(pods) })
+	if err := e.watchHeld(ctx, t, namespace, deployment); err != nil {
+		t.Stop()
+		return nil, err
+	}
 	return t, nil
+}
+
+// askHeldEvery is how often activators are asked whether they hold a request. They
+// say since when, so that it bounds no event's time.
+const askHeldEvery = 20 * time.Millisecond
+
+// watchHeld notes when the first request of the route, which has the Deployment's
+// name, was held. The activators' own clock tells.
+func (e *Env) watchHeld(ctx context.Context, t *Timeline, namespace, route string) error {
+	activators, err := e.Activators(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := activators.Sum(ctx, namespace, route)
+	if err != nil {
+		return err
+	}
+	t.done.Go(func() {
+		defer activators.Close()
+		ticker := time.NewTicker(askHeldEvery)
+		defer ticker.Stop()
+		for {
+			if at, held, err := activators.HeldSince(ctx, namespace, route, before); err == nil && held {
+				t.noteAt(at, "request held by an activator")
+				return
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
 }
 
 // Stop ends the watches and returns what was seen.
@@ -118,7 +157,7 @@ func (t *Timeline) follow(w watch.Interface) {
 		switch o := e.Object.(type) {
 		case *appsv1.Deployment:
 			if o.Spec.Replicas != nil && *o.Spec.Replicas > 0 {
-				t.note("request held, scale written: %d replica(s) asked for", *o.Spec.Replicas)
+				t.note("scale written: %d replica(s) asked for", *o.Spec.Replicas)
 			}
 		case *corev1.Pod:
 			t.pod(o)
@@ -155,11 +194,14 @@ func (t *Timeline) pod(p *corev1.Pod) {
 }
 
 func (t *Timeline) note(format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
+	t.noteAt(time.Now(), fmt.Sprintf(format, args...))
+}
+
+func (t *Timeline) noteAt(at time.Time, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.seen[what] {
 		t.seen[what] = true
-		t.events = append(t.events, Event{At: time.Now(), What: what})
+		t.events = append(t.events, Event{At: at, What: what})
 	}
 }

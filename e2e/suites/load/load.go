@@ -25,8 +25,11 @@ type Options struct {
 	Clients int
 	// Interval is the pause of each client between two requests. Default none.
 	Interval time.Duration
-	// Duration ends the load. Requests in flight are finished. Required.
+	// Duration ends the load. Requests in flight are finished. Required, but with
+	// Done, where the default is a day.
 	Duration time.Duration
+	// Done ends the load in the same way when it is closed.
+	Done <-chan struct{}
 	// MaxRequests ends the load early. Default 10 million.
 	MaxRequests int64
 	// Timeout bounds one request. Default 2 minutes.
@@ -73,9 +76,24 @@ func Run(ctx context.Context, o Options) Result {
 	if o.Success == nil {
 		o.Success = status200
 	}
+	if o.Duration <= 0 && o.Done != nil {
+		o.Duration = 24 * time.Hour
+	}
 	start := time.Now()
 	until, stop := context.WithTimeout(ctx, o.Duration)
-	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-o.Done:
+			stop()
+		case <-until.Done():
+		}
+	}()
+	defer func() {
+		stop()
+		<-watched
+	}()
 
 	var next atomic.Int64
 	results := make([]Result, o.Clients)

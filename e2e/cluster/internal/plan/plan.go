@@ -91,6 +91,9 @@ func (c Cluster) ConfigDir() string { return filepath.Join(c.Dir(), "config") }
 // LogDir holds one file per component.
 func (c Cluster) LogDir() string { return filepath.Join(c.Dir(), "logs") }
 
+// ImagesDir holds the archives that were loaded, for nodes that come later.
+func (c Cluster) ImagesDir() string { return filepath.Join(c.Dir(), "images") }
+
 // Kubeconfig is the administrator's kubeconfig; it works on the host and inside.
 func (c Cluster) Kubeconfig() string { return filepath.Join(c.Dir(), "kubeconfig") }
 

@@ -29,24 +29,13 @@ func run(ctx context.Context) error {
 	down := flag.Bool("down", false, "remove everything that the demo made")
 	flag.Parse()
 
+	options := harness.Options{Name: *name, Owner: "demo", Context: *contextName, InstallDeps: true, Models: true, Progress: os.Stdout}
 	if *down {
-		return remove(ctx, *name, *contextName)
+		return harness.Remove(ctx, options, demoNamespace, storeNamespace)
 	}
-	env, err := harness.Open(ctx, harness.Options{Name: *name, Context: *contextName, InstallDeps: true, Models: true, Progress: os.Stdout})
+	env, err := harness.Open(ctx, options)
 	if err != nil {
 		return err
 	}
-	return show(ctx, env, *name)
-}
-
-// remove takes away the local cluster or, on another cluster, what was applied to it.
-func remove(ctx context.Context, name, contextName string) error {
-	if !harness.Foreign(contextName) {
-		if err := harness.Down(ctx, name, os.Stdout); err != nil {
-			return err
-		}
-		fmt.Printf("Cluster %s is gone, with all of its processes, mounts and networks.\n", name)
-		return nil
-	}
-	return harness.Uninstall(ctx, contextName, os.Stdout, demoNamespace, storeNamespace)
+	return show(ctx, env)
 }

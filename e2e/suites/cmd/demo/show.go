@@ -30,7 +30,7 @@ const flowers = `{"inputs":[{"name":"flowers","shape":[2,4],"datatype":"FP64","d
 
 var wanted = []int{0, 2}
 
-func show(ctx context.Context, env *harness.Env, cluster string) error {
+func show(ctx context.Context, env *harness.Env) error {
 	if err := env.StartModelStore(ctx); err != nil {
 		return err
 	}
@@ -58,7 +58,8 @@ func show(ctx context.Context, env *harness.Env, cluster string) error {
 	if err := waitForZero(ctx, env); err != nil {
 		return err
 	}
-	return whatNext(env, cluster)
+	whatNext(env)
+	return nil
 }
 
 func waitForZero(ctx context.Context, env *harness.Env) error {
@@ -172,14 +173,13 @@ func underLoad(ctx context.Context, env *harness.Env) error {
 	return nil
 }
 
-func whatNext(env *harness.Env, cluster string) error {
+func whatNext(env *harness.Env) {
 	fmt.Fprintf(os.Stdout, `What to try next:
   export KUBECONFIG=%s PATH=%s:$PATH
   kubectl get isvc,scaler,inferenceroute -A
   kubectl describe scaler %s -n %s        # every decision with its reasons
   kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/scalers.rawserve.dev/%s/inference_concurrency
   kubectl apply -f manifests/samples/custom-container.yaml
-  make demo-down                      # removes what the demo made (local cluster: %s)
-`, env.Target.Kubeconfig, filepath.Dir(env.Target.Kubectl), deployment, demoNamespace, demoNamespace, deployment, cluster)
-	return nil
+  make demo-down                      # removes what the demo made
+`, env.Target.Kubeconfig, filepath.Dir(env.Target.Kubectl), deployment, demoNamespace, demoNamespace, deployment)
 }
