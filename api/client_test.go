@@ -16,6 +16,7 @@ import (
 	applyrawserve "github.com/rawserve/rawserve/api/client/applyconfiguration/rawserve/v1alpha1"
 	applyserving "github.com/rawserve/rawserve/api/client/applyconfiguration/serving/v1beta1"
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
+	"github.com/rawserve/rawserve/api/client/clientset/versioned/fake"
 	"github.com/rawserve/rawserve/api/client/informers/externalversions"
 	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
@@ -168,4 +169,22 @@ func TestActivatorsAcknowledgeSideBySide(t *testing.T) {
 	got, err := routes.Get(t.Context(), created.Name, metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []rawservev1alpha1.ActivatorAck{{Name: "a", Generation: 1}, {Name: "b", Generation: 1}}, got.Status.Activators)
+}
+
+func TestTheFakeAppliesAsTheServerDoes(t *testing.T) {
+	routes := fake.NewClientset(irisRoute()).RawserveV1alpha1().InferenceRoutes("")
+	for _, activator := range []string{"a", "b"} {
+		_, err := routes.ApplyStatus(t.Context(), applyrawserve.InferenceRoute("iris-predictor", "").WithStatus(
+			applyrawserve.InferenceRouteStatus().WithActivators(applyrawserve.ActivatorAck().WithName(activator).WithGeneration(1)),
+		), metav1.ApplyOptions{FieldManager: "rawserve-activator-" + activator})
+		require.NoError(t, err)
+	}
+	got, err := routes.Get(t.Context(), "iris-predictor", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []rawservev1alpha1.ActivatorAck{{Name: "a", Generation: 1}, {Name: "b", Generation: 1}}, got.Status.Activators)
+
+	isvcs := fake.NewClientset(sample(t, "model-with-everything")).ServingV1beta1().InferenceServices("")
+	list, err := isvcs.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
 }

@@ -21,7 +21,8 @@ go tool controller-gen "object:headerFile=$header" "${paths[@]}"
 
 echo "CRDs" >&2
 crds=$(mktemp -d)
-trap 'rm -rf "$crds"' EXIT
+definitions=hack/openapi/definitions.go
+trap 'rm -rf "$crds" "$definitions"' EXIT
 # Without descriptions: with them the InferenceService's CRD is larger than the
 # API server takes. allowDangerousTypes is not set: no field is a float.
 go tool controller-gen crd:maxDescLen=0 "${paths[@]}" "output:crd:dir=$crds"
@@ -31,8 +32,16 @@ go run ./hack/crdfix -in "$crds" -out manifests/crd
 rm -rf "$client"
 mkdir -p "$client"
 
+# With the schema, the fake client's NewClientset merges as the API server does.
+echo "OpenAPI schema" >&2
+go tool openapi-gen --go-header-file "$header" --report-filename /dev/null \
+  --output-dir hack/openapi --output-pkg main --output-file "$(basename "$definitions")" \
+  "${packages[@]}" k8s.io/api/{core/v1,apps/v1,autoscaling/v2} \
+  k8s.io/apimachinery/pkg/{apis/meta/v1,api/resource,util/intstr,runtime,version}
+go run hack/openapi/main.go "$definitions" > "$crds/openapi.json"
+
 echo "apply configurations" >&2
-go tool applyconfiguration-gen --go-header-file "$header" \
+go tool applyconfiguration-gen --go-header-file "$header" --openapi-schema "$crds/openapi.json" \
   --output-dir "$client/applyconfiguration" --output-pkg "$module/$client/applyconfiguration" \
   "${packages[@]}"
 

@@ -138,7 +138,7 @@ func TestCollectorFollowsTheClusterAndFillsTheStore(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	c, err := New(Options{
 		Store: st, Kube: kube, Namespace: "rawserve-system", Registerer: registry, Log: slog.New(slog.DiscardHandler), Workers: 4,
-		Rawserve: rawservefake.NewSimpleClientset(
+		Rawserve: rawservefake.NewClientset(
 			&rawservev1alpha1.Scaler{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "iris-predictor"}, Spec: rawservev1alpha1.ScalerSpec{
 				ScaleTargetRef: rawservev1alpha1.ScaleTargetRef{Name: "iris-predictor"}, RouteName: "iris-predictor"}},
 			&rawservev1alpha1.InferenceRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "iris-predictor", Labels: map[string]string{"serving.kserve.io/inferenceservice": "iris"}}},
@@ -189,7 +189,7 @@ func TestCollectorFollowsTheClusterAndFillsTheStore(t *testing.T) {
 func TestOptionsOfTheCollectorAreChecked(t *testing.T) {
 	_, err := New(Options{})
 	require.ErrorContains(t, err, "collector needs a store")
-	good := Options{Store: store.New(), Kube: fake.NewClientset(), Rawserve: rawservefake.NewSimpleClientset(), Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme())}
+	good := Options{Store: store.New(), Kube: fake.NewClientset(), Rawserve: rawservefake.NewClientset(), Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme())}
 	_, err = New(good)
 	require.ErrorContains(t, err, "namespace of the activators")
 	good.Namespace, good.Workers = "n", -1

@@ -2,6 +2,7 @@
 // requests reach the pods of one component, and Scaler, which says how many
 // pods there are to be and reports why.
 //
+// +k8s:openapi-gen=true
 // +kubebuilder:object:generate=true
 // +groupName=rawserve.dev
 package v1alpha1

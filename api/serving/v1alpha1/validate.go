@@ -37,6 +37,7 @@ func ValidateRuntime(spec *ServingRuntimeSpec, path *field.Path) field.ErrorList
 
 // NamedRuntime is a runtime of the same scope.
 //
+// +k8s:openapi-gen=false
 // +kubebuilder:object:generate=false
 type NamedRuntime struct {
 	// Name of the runtime.

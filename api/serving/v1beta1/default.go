@@ -7,6 +7,7 @@ import (
 
 // DefaultsConfig is what an operator may configure of the defaults.
 //
+// +k8s:openapi-gen=false
 // +kubebuilder:object:generate=false
 type DefaultsConfig struct {
 	// DeploymentMode is written into the annotation where an InferenceService has

@@ -4,6 +4,7 @@
 // ([Validate]). What needs the cluster (the runtime, storage, quota) is left to
 // callers.
 //
+// +k8s:openapi-gen=true
 // +kubebuilder:object:generate=true
 // +groupName=serving.kserve.io
 package v1beta1

@@ -5,6 +5,8 @@ import (
 )
 
 // framework is one shorthand of a predictor.
+//
+// +k8s:openapi-gen=false
 type framework struct {
 	// name is the JSON name of the field and the model format that it stands for.
 	name string
@@ -31,6 +33,7 @@ var frameworks = []framework{
 
 // namedModel is a model given by a shorthand or by the field model.
 //
+// +k8s:openapi-gen=false
 // +kubebuilder:object:generate=false
 type namedModel struct {
 	// name is the JSON name of the field.

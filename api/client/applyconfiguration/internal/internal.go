@@ -23,6 +23,4679 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: AWSElasticBlockStoreVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: partition
+      type:
+        scalar: numeric
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: Affinity.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: nodeAffinity
+      type:
+        namedType: NodeAffinity.v1.core.api.k8s.io
+    - name: podAffinity
+      type:
+        namedType: PodAffinity.v1.core.api.k8s.io
+    - name: podAntiAffinity
+      type:
+        namedType: PodAntiAffinity.v1.core.api.k8s.io
+- name: AppArmorProfile.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: localhostProfile
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+    unions:
+    - discriminator: type
+      fields:
+      - fieldName: localhostProfile
+        discriminatorValue: LocalhostProfile
+- name: AzureDiskVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: cachingMode
+      type:
+        scalar: string
+      default: ReadWrite
+    - name: diskName
+      type:
+        scalar: string
+      default: ""
+    - name: diskURI
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+      default: ext4
+    - name: kind
+      type:
+        scalar: string
+      default: Shared
+    - name: readOnly
+      type:
+        scalar: boolean
+      default: false
+- name: AzureFileVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretName
+      type:
+        scalar: string
+      default: ""
+    - name: shareName
+      type:
+        scalar: string
+      default: ""
+- name: CSIVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: driver
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+    - name: nodePublishSecretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeAttributes
+      type:
+        map:
+          elementType:
+            scalar: string
+- name: Capabilities.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: add
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: drop
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: CephFSVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: monitors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: path
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretFile
+      type:
+        scalar: string
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: user
+      type:
+        scalar: string
+- name: CinderVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: ClusterTrustBundleProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: name
+      type:
+        scalar: string
+    - name: optional
+      type:
+        scalar: boolean
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: signerName
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: numeric
+- name: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: message
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: ConfigMapEnvSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: ConfigMapKeySelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: ConfigMapProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: KeyToPath.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: ConfigMapVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: defaultUser
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: KeyToPath.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: Container.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: args
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: EnvVar.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: envFrom
+      type:
+        list:
+          elementType:
+            namedType: EnvFromSource.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: image
+      type:
+        scalar: string
+    - name: imagePullPolicy
+      type:
+        scalar: string
+    - name: lifecycle
+      type:
+        namedType: Lifecycle.v1.core.api.k8s.io
+    - name: livenessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: ContainerPort.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - containerPort
+          - protocol
+    - name: readinessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: resizePolicy
+      type:
+        list:
+          elementType:
+            namedType: ContainerResizePolicy.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+      default: {}
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: restartPolicyRules
+      type:
+        list:
+          elementType:
+            namedType: ContainerRestartRule.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: securityContext
+      type:
+        namedType: SecurityContext.v1.core.api.k8s.io
+    - name: startupProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: stdin
+      type:
+        scalar: boolean
+    - name: stdinOnce
+      type:
+        scalar: boolean
+    - name: terminationMessagePath
+      type:
+        scalar: string
+    - name: terminationMessagePolicy
+      type:
+        scalar: string
+    - name: tty
+      type:
+        scalar: boolean
+    - name: volumeDevices
+      type:
+        list:
+          elementType:
+            namedType: VolumeDevice.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - devicePath
+    - name: volumeMounts
+      type:
+        list:
+          elementType:
+            namedType: VolumeMount.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - mountPath
+    - name: workingDir
+      type:
+        scalar: string
+- name: ContainerPort.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: containerPort
+      type:
+        scalar: numeric
+      default: 0
+    - name: hostIP
+      type:
+        scalar: string
+    - name: hostPort
+      type:
+        scalar: numeric
+    - name: name
+      type:
+        scalar: string
+    - name: protocol
+      type:
+        scalar: string
+      default: TCP
+- name: ContainerResizePolicy.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: resourceName
+      type:
+        scalar: string
+      default: ""
+    - name: restartPolicy
+      type:
+        scalar: string
+      default: ""
+- name: ContainerRestartRule.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: action
+      type:
+        scalar: string
+    - name: exitCodes
+      type:
+        namedType: ContainerRestartRuleOnExitCodes.v1.core.api.k8s.io
+- name: ContainerRestartRuleOnExitCodes.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: operator
+      type:
+        scalar: string
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: numeric
+          elementRelationship: associative
+- name: DeploymentStrategy.v1.apps.api.k8s.io
+  map:
+    fields:
+    - name: rollingUpdate
+      type:
+        namedType: RollingUpdateDeployment.v1.apps.api.k8s.io
+    - name: type
+      type:
+        scalar: string
+- name: DownwardAPIProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: DownwardAPIVolumeFile.v1.core.api.k8s.io
+          elementRelationship: atomic
+- name: DownwardAPIVolumeFile.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fieldRef
+      type:
+        namedType: ObjectFieldSelector.v1.core.api.k8s.io
+    - name: mode
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: resourceFieldRef
+      type:
+        namedType: ResourceFieldSelector.v1.core.api.k8s.io
+    - name: user
+      type:
+        scalar: numeric
+- name: DownwardAPIVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: defaultUser
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: DownwardAPIVolumeFile.v1.core.api.k8s.io
+          elementRelationship: atomic
+- name: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+  scalar: string
+- name: EmptyDirVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: medium
+      type:
+        scalar: string
+    - name: mode
+      type:
+        scalar: numeric
+    - name: sizeLimit
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+- name: EnvFromSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: configMapRef
+      type:
+        namedType: ConfigMapEnvSource.v1.core.api.k8s.io
+    - name: prefix
+      type:
+        scalar: string
+    - name: secretRef
+      type:
+        namedType: SecretEnvSource.v1.core.api.k8s.io
+- name: EnvVar.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+    - name: valueFrom
+      type:
+        namedType: EnvVarSource.v1.core.api.k8s.io
+- name: EnvVarSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: configMapKeyRef
+      type:
+        namedType: ConfigMapKeySelector.v1.core.api.k8s.io
+    - name: fieldRef
+      type:
+        namedType: ObjectFieldSelector.v1.core.api.k8s.io
+    - name: fileKeyRef
+      type:
+        namedType: FileKeySelector.v1.core.api.k8s.io
+    - name: resourceFieldRef
+      type:
+        namedType: ResourceFieldSelector.v1.core.api.k8s.io
+    - name: secretKeyRef
+      type:
+        namedType: SecretKeySelector.v1.core.api.k8s.io
+- name: EphemeralVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: volumeClaimTemplate
+      type:
+        namedType: PersistentVolumeClaimTemplate.v1.core.api.k8s.io
+- name: EvictionResponder.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: priority
+      type:
+        scalar: numeric
+    elementRelationship: atomic
+- name: ExecAction.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: FCVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: lun
+      type:
+        scalar: numeric
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: targetWWNs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: wwids
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: FieldsV1.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: FileKeySelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+      default: false
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: volumeName
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: FlexVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: driver
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+    - name: options
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+- name: FlockerVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: datasetName
+      type:
+        scalar: string
+    - name: datasetUUID
+      type:
+        scalar: string
+- name: GCEPersistentDiskVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: partition
+      type:
+        scalar: numeric
+    - name: pdName
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: GRPCAction.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: mode
+      type:
+        scalar: string
+    - name: port
+      type:
+        scalar: numeric
+      default: 0
+    - name: service
+      type:
+        scalar: string
+      default: ""
+- name: GitRepoVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: directory
+      type:
+        scalar: string
+    - name: repository
+      type:
+        scalar: string
+      default: ""
+    - name: revision
+      type:
+        scalar: string
+- name: GlusterfsVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: endpoints
+      type:
+        scalar: string
+      default: ""
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: HPAScalingPolicy.v2.autoscaling.api.k8s.io
+  map:
+    fields:
+    - name: periodSeconds
+      type:
+        scalar: numeric
+      default: 0
+    - name: type
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: numeric
+      default: 0
+- name: HPAScalingRules.v2.autoscaling.api.k8s.io
+  map:
+    fields:
+    - name: policies
+      type:
+        list:
+          elementType:
+            namedType: HPAScalingPolicy.v2.autoscaling.api.k8s.io
+          elementRelationship: atomic
+    - name: selectPolicy
+      type:
+        scalar: string
+    - name: stabilizationWindowSeconds
+      type:
+        scalar: numeric
+    - name: tolerance
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+- name: HTTPGetAction.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: host
+      type:
+        scalar: string
+    - name: httpHeaders
+      type:
+        list:
+          elementType:
+            namedType: HTTPHeader.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: path
+      type:
+        scalar: string
+    - name: port
+      type:
+        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+    - name: protocol
+      type:
+        scalar: string
+    - name: scheme
+      type:
+        scalar: string
+- name: HTTPHeader.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+      default: ""
+- name: HorizontalPodAutoscalerBehavior.v2.autoscaling.api.k8s.io
+  map:
+    fields:
+    - name: scaleDown
+      type:
+        namedType: HPAScalingRules.v2.autoscaling.api.k8s.io
+    - name: scaleUp
+      type:
+        namedType: HPAScalingRules.v2.autoscaling.api.k8s.io
+- name: HostAlias.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: hostnames
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: ip
+      type:
+        scalar: string
+      default: ""
+- name: HostPathVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+- name: ISCSIVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: chapAuthDiscovery
+      type:
+        scalar: boolean
+    - name: chapAuthSession
+      type:
+        scalar: boolean
+    - name: fsType
+      type:
+        scalar: string
+    - name: initiatorName
+      type:
+        scalar: string
+    - name: iqn
+      type:
+        scalar: string
+      default: ""
+    - name: iscsiInterface
+      type:
+        scalar: string
+      default: default
+    - name: lun
+      type:
+        scalar: numeric
+      default: 0
+    - name: portals
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: targetPortal
+      type:
+        scalar: string
+      default: ""
+- name: ImageVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: pullPolicy
+      type:
+        scalar: string
+    - name: reference
+      type:
+        scalar: string
+- name: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+  scalar: untyped
+- name: KeyToPath.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: mode
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: user
+      type:
+        scalar: numeric
+- name: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: LabelSelectorRequirement.v1.meta.apis.pkg.apimachinery.k8s.io
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: LabelSelectorRequirement.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: Lifecycle.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: postStart
+      type:
+        namedType: LifecycleHandler.v1.core.api.k8s.io
+    - name: preStop
+      type:
+        namedType: LifecycleHandler.v1.core.api.k8s.io
+    - name: stopSignal
+      type:
+        scalar: string
+- name: LifecycleHandler.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: exec
+      type:
+        namedType: ExecAction.v1.core.api.k8s.io
+    - name: httpGet
+      type:
+        namedType: HTTPGetAction.v1.core.api.k8s.io
+    - name: sleep
+      type:
+        namedType: SleepAction.v1.core.api.k8s.io
+    - name: tcpSocket
+      type:
+        namedType: TCPSocketAction.v1.core.api.k8s.io
+- name: LocalObjectReference.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: ManagedFieldsEntry.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldsType
+      type:
+        scalar: string
+    - name: fieldsV1
+      type:
+        namedType: FieldsV1.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: manager
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: subresource
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+- name: MicroTime.v1.meta.apis.pkg.apimachinery.k8s.io
+  scalar: untyped
+- name: NFSVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: server
+      type:
+        scalar: string
+      default: ""
+- name: NodeAffinity.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: PreferredSchedulingTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        namedType: NodeSelector.v1.core.api.k8s.io
+- name: NodeSelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: nodeSelectorTerms
+      type:
+        list:
+          elementType:
+            namedType: NodeSelectorTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+    elementRelationship: atomic
+- name: NodeSelectorRequirement.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: NodeSelectorTerm.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: NodeSelectorRequirement.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: matchFields
+      type:
+        list:
+          elementType:
+            namedType: NodeSelectorRequirement.v1.core.api.k8s.io
+          elementRelationship: atomic
+    elementRelationship: atomic
+- name: ObjectFieldSelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldPath
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: creationTimestamp
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: deletionGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: deletionTimestamp
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: finalizers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: generateName
+      type:
+        scalar: string
+    - name: generation
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: managedFields
+      type:
+        list:
+          elementType:
+            namedType: ManagedFieldsEntry.v1.meta.apis.pkg.apimachinery.k8s.io
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: ownerReferences
+      type:
+        list:
+          elementType:
+            namedType: OwnerReference.v1.meta.apis.pkg.apimachinery.k8s.io
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: resourceVersion
+      type:
+        scalar: string
+    - name: selfLink
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: OwnerReference.v1.meta.apis.pkg.apimachinery.k8s.io
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+      default: ""
+    - name: blockOwnerDeletion
+      type:
+        scalar: boolean
+    - name: controller
+      type:
+        scalar: boolean
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: PersistentVolumeClaimSpec.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: accessModes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: dataSource
+      type:
+        namedType: TypedLocalObjectReference.v1.core.api.k8s.io
+    - name: dataSourceRef
+      type:
+        namedType: TypedObjectReference.v1.core.api.k8s.io
+    - name: resources
+      type:
+        namedType: VolumeResourceRequirements.v1.core.api.k8s.io
+      default: {}
+    - name: selector
+      type:
+        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: storageClassName
+      type:
+        scalar: string
+    - name: volumeAttributesClassName
+      type:
+        scalar: string
+    - name: volumeMode
+      type:
+        scalar: string
+    - name: volumeName
+      type:
+        scalar: string
+- name: PersistentVolumeClaimTemplate.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: PersistentVolumeClaimSpec.v1.core.api.k8s.io
+      default: {}
+- name: PersistentVolumeClaimVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: claimName
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: PhotonPersistentDiskVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: pdID
+      type:
+        scalar: string
+      default: ""
+- name: PodAffinity.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: WeightedPodAffinityTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: PodAffinityTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+- name: PodAffinityTerm.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: matchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: mismatchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: namespaceSelector
+      type:
+        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: namespaces
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: topologyKey
+      type:
+        scalar: string
+      default: ""
+- name: PodAntiAffinity.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: WeightedPodAffinityTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: PodAffinityTerm.v1.core.api.k8s.io
+          elementRelationship: atomic
+- name: PodCertificateProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: certificateChainPath
+      type:
+        scalar: string
+    - name: credentialBundlePath
+      type:
+        scalar: string
+    - name: keyPath
+      type:
+        scalar: string
+    - name: keyType
+      type:
+        scalar: string
+    - name: maxExpirationSeconds
+      type:
+        scalar: numeric
+    - name: signerName
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: numeric
+    - name: userAnnotations
+      type:
+        map:
+          elementType:
+            scalar: string
+- name: PodDNSConfig.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: nameservers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: options
+      type:
+        list:
+          elementType:
+            namedType: PodDNSConfigOption.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: searches
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: PodDNSConfigOption.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: value
+      type:
+        scalar: string
+- name: PodOS.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: PodReadinessGate.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: conditionType
+      type:
+        scalar: string
+      default: ""
+- name: PodResourceClaim.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: resourceClaimName
+      type:
+        scalar: string
+    - name: resourceClaimTemplateName
+      type:
+        scalar: string
+- name: PodSchedulingGate.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: PodSchedulingGroup.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: podGroupName
+      type:
+        scalar: string
+    unions:
+    - fields:
+      - fieldName: podGroupName
+        discriminatorValue: PodGroupName
+- name: PodSecurityContext.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: appArmorProfile
+      type:
+        namedType: AppArmorProfile.v1.core.api.k8s.io
+    - name: fsGroup
+      type:
+        scalar: numeric
+    - name: fsGroupChangePolicy
+      type:
+        scalar: string
+    - name: runAsGroup
+      type:
+        scalar: numeric
+    - name: runAsNonRoot
+      type:
+        scalar: boolean
+    - name: runAsUser
+      type:
+        scalar: numeric
+    - name: seLinuxChangePolicy
+      type:
+        scalar: string
+    - name: seLinuxOptions
+      type:
+        namedType: SELinuxOptions.v1.core.api.k8s.io
+    - name: seccompProfile
+      type:
+        namedType: SeccompProfile.v1.core.api.k8s.io
+    - name: supplementalGroups
+      type:
+        list:
+          elementType:
+            scalar: numeric
+          elementRelationship: atomic
+    - name: supplementalGroupsPolicy
+      type:
+        scalar: string
+    - name: sysctls
+      type:
+        list:
+          elementType:
+            namedType: Sysctl.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: windowsOptions
+      type:
+        namedType: WindowsSecurityContextOptions.v1.core.api.k8s.io
+- name: PortworxVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: PreferredSchedulingTerm.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: preference
+      type:
+        namedType: NodeSelectorTerm.v1.core.api.k8s.io
+      default: {}
+    - name: weight
+      type:
+        scalar: numeric
+      default: 0
+- name: Probe.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: exec
+      type:
+        namedType: ExecAction.v1.core.api.k8s.io
+    - name: failureThreshold
+      type:
+        scalar: numeric
+    - name: grpc
+      type:
+        namedType: GRPCAction.v1.core.api.k8s.io
+    - name: httpGet
+      type:
+        namedType: HTTPGetAction.v1.core.api.k8s.io
+    - name: initialDelaySeconds
+      type:
+        scalar: numeric
+    - name: periodSeconds
+      type:
+        scalar: numeric
+    - name: successThreshold
+      type:
+        scalar: numeric
+    - name: tcpSocket
+      type:
+        namedType: TCPSocketAction.v1.core.api.k8s.io
+    - name: terminationGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: timeoutSeconds
+      type:
+        scalar: numeric
+- name: ProjectedVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: defaultUser
+      type:
+        scalar: numeric
+    - name: sources
+      type:
+        list:
+          elementType:
+            namedType: VolumeProjection.v1.core.api.k8s.io
+          elementRelationship: atomic
+- name: Quantity.resource.api.pkg.apimachinery.k8s.io
+  scalar: string
+- name: QuobyteVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: group
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: registry
+      type:
+        scalar: string
+      default: ""
+    - name: tenant
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: string
+    - name: volume
+      type:
+        scalar: string
+      default: ""
+- name: RBDVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: image
+      type:
+        scalar: string
+      default: ""
+    - name: keyring
+      type:
+        scalar: string
+      default: /etc/ceph/keyring
+    - name: monitors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: pool
+      type:
+        scalar: string
+      default: rbd
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: user
+      type:
+        scalar: string
+      default: admin
+- name: ResourceClaim.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: request
+      type:
+        scalar: string
+- name: ResourceFieldSelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: containerName
+      type:
+        scalar: string
+    - name: divisor
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: resource
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: ResourceRequirements.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: claims
+      type:
+        list:
+          elementType:
+            namedType: ResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: limits
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: requests
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+- name: RollingUpdateDeployment.v1.apps.api.k8s.io
+  map:
+    fields:
+    - name: maxSurge
+      type:
+        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+    - name: maxUnavailable
+      type:
+        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+- name: SELinuxOptions.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: level
+      type:
+        scalar: string
+    - name: role
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: string
+- name: ScaleIOVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+      default: xfs
+    - name: gateway
+      type:
+        scalar: string
+      default: ""
+    - name: protectionDomain
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: sslEnabled
+      type:
+        scalar: boolean
+    - name: storageMode
+      type:
+        scalar: string
+      default: ThinProvisioned
+    - name: storagePool
+      type:
+        scalar: string
+    - name: system
+      type:
+        scalar: string
+      default: ""
+    - name: volumeName
+      type:
+        scalar: string
+- name: SeccompProfile.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: localhostProfile
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+    unions:
+    - discriminator: type
+      fields:
+      - fieldName: localhostProfile
+        discriminatorValue: LocalhostProfile
+- name: SecretEnvSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: SecretKeySelector.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: SecretProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: KeyToPath.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: SecretVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: defaultUser
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: KeyToPath.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: optional
+      type:
+        scalar: boolean
+    - name: secretName
+      type:
+        scalar: string
+- name: SecurityContext.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: allowPrivilegeEscalation
+      type:
+        scalar: boolean
+    - name: appArmorProfile
+      type:
+        namedType: AppArmorProfile.v1.core.api.k8s.io
+    - name: capabilities
+      type:
+        namedType: Capabilities.v1.core.api.k8s.io
+    - name: privileged
+      type:
+        scalar: boolean
+    - name: procMount
+      type:
+        scalar: string
+    - name: readOnlyRootFilesystem
+      type:
+        scalar: boolean
+    - name: runAsGroup
+      type:
+        scalar: numeric
+    - name: runAsNonRoot
+      type:
+        scalar: boolean
+    - name: runAsUser
+      type:
+        scalar: numeric
+    - name: seLinuxOptions
+      type:
+        namedType: SELinuxOptions.v1.core.api.k8s.io
+    - name: seccompProfile
+      type:
+        namedType: SeccompProfile.v1.core.api.k8s.io
+    - name: windowsOptions
+      type:
+        namedType: WindowsSecurityContextOptions.v1.core.api.k8s.io
+- name: ServiceAccountTokenProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: audience
+      type:
+        scalar: string
+    - name: expirationSeconds
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: user
+      type:
+        scalar: numeric
+- name: SleepAction.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: seconds
+      type:
+        scalar: numeric
+      default: 0
+- name: StorageOSVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: LocalObjectReference.v1.core.api.k8s.io
+    - name: volumeName
+      type:
+        scalar: string
+    - name: volumeNamespace
+      type:
+        scalar: string
+- name: Sysctl.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+      default: ""
+- name: TCPSocketAction.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: host
+      type:
+        scalar: string
+    - name: port
+      type:
+        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+- name: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+  scalar: untyped
+- name: Toleration.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: effect
+      type:
+        scalar: string
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        scalar: string
+    - name: tolerationSeconds
+      type:
+        scalar: numeric
+    - name: value
+      type:
+        scalar: string
+- name: TopologySpreadConstraint.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: matchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: maxSkew
+      type:
+        scalar: numeric
+      default: 0
+    - name: minDomains
+      type:
+        scalar: numeric
+    - name: nodeAffinityPolicy
+      type:
+        scalar: string
+    - name: nodeTaintsPolicy
+      type:
+        scalar: string
+    - name: topologyKey
+      type:
+        scalar: string
+      default: ""
+    - name: whenUnsatisfiable
+      type:
+        scalar: string
+      default: ""
+- name: TypedLocalObjectReference.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: apiGroup
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: TypedObjectReference.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: apiGroup
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+- name: Volume.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: awsElasticBlockStore
+      type:
+        namedType: AWSElasticBlockStoreVolumeSource.v1.core.api.k8s.io
+    - name: azureDisk
+      type:
+        namedType: AzureDiskVolumeSource.v1.core.api.k8s.io
+    - name: azureFile
+      type:
+        namedType: AzureFileVolumeSource.v1.core.api.k8s.io
+    - name: cephfs
+      type:
+        namedType: CephFSVolumeSource.v1.core.api.k8s.io
+    - name: cinder
+      type:
+        namedType: CinderVolumeSource.v1.core.api.k8s.io
+    - name: configMap
+      type:
+        namedType: ConfigMapVolumeSource.v1.core.api.k8s.io
+    - name: csi
+      type:
+        namedType: CSIVolumeSource.v1.core.api.k8s.io
+    - name: downwardAPI
+      type:
+        namedType: DownwardAPIVolumeSource.v1.core.api.k8s.io
+    - name: emptyDir
+      type:
+        namedType: EmptyDirVolumeSource.v1.core.api.k8s.io
+    - name: ephemeral
+      type:
+        namedType: EphemeralVolumeSource.v1.core.api.k8s.io
+    - name: fc
+      type:
+        namedType: FCVolumeSource.v1.core.api.k8s.io
+    - name: flexVolume
+      type:
+        namedType: FlexVolumeSource.v1.core.api.k8s.io
+    - name: flocker
+      type:
+        namedType: FlockerVolumeSource.v1.core.api.k8s.io
+    - name: gcePersistentDisk
+      type:
+        namedType: GCEPersistentDiskVolumeSource.v1.core.api.k8s.io
+    - name: gitRepo
+      type:
+        namedType: GitRepoVolumeSource.v1.core.api.k8s.io
+    - name: glusterfs
+      type:
+        namedType: GlusterfsVolumeSource.v1.core.api.k8s.io
+    - name: hostPath
+      type:
+        namedType: HostPathVolumeSource.v1.core.api.k8s.io
+    - name: image
+      type:
+        namedType: ImageVolumeSource.v1.core.api.k8s.io
+    - name: iscsi
+      type:
+        namedType: ISCSIVolumeSource.v1.core.api.k8s.io
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: nfs
+      type:
+        namedType: NFSVolumeSource.v1.core.api.k8s.io
+    - name: persistentVolumeClaim
+      type:
+        namedType: PersistentVolumeClaimVolumeSource.v1.core.api.k8s.io
+    - name: photonPersistentDisk
+      type:
+        namedType: PhotonPersistentDiskVolumeSource.v1.core.api.k8s.io
+    - name: portworxVolume
+      type:
+        namedType: PortworxVolumeSource.v1.core.api.k8s.io
+    - name: projected
+      type:
+        namedType: ProjectedVolumeSource.v1.core.api.k8s.io
+    - name: quobyte
+      type:
+        namedType: QuobyteVolumeSource.v1.core.api.k8s.io
+    - name: rbd
+      type:
+        namedType: RBDVolumeSource.v1.core.api.k8s.io
+    - name: scaleIO
+      type:
+        namedType: ScaleIOVolumeSource.v1.core.api.k8s.io
+    - name: secret
+      type:
+        namedType: SecretVolumeSource.v1.core.api.k8s.io
+    - name: storageos
+      type:
+        namedType: StorageOSVolumeSource.v1.core.api.k8s.io
+    - name: vsphereVolume
+      type:
+        namedType: VsphereVirtualDiskVolumeSource.v1.core.api.k8s.io
+- name: VolumeDevice.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: devicePath
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: VolumeMount.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: bindMountOptions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: mountPath
+      type:
+        scalar: string
+      default: ""
+    - name: mountPropagation
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: recursiveReadOnly
+      type:
+        scalar: string
+    - name: subPath
+      type:
+        scalar: string
+    - name: subPathExpr
+      type:
+        scalar: string
+- name: VolumeProjection.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: clusterTrustBundle
+      type:
+        namedType: ClusterTrustBundleProjection.v1.core.api.k8s.io
+    - name: configMap
+      type:
+        namedType: ConfigMapProjection.v1.core.api.k8s.io
+    - name: downwardAPI
+      type:
+        namedType: DownwardAPIProjection.v1.core.api.k8s.io
+    - name: podCertificate
+      type:
+        namedType: PodCertificateProjection.v1.core.api.k8s.io
+    - name: secret
+      type:
+        namedType: SecretProjection.v1.core.api.k8s.io
+    - name: serviceAccountToken
+      type:
+        namedType: ServiceAccountTokenProjection.v1.core.api.k8s.io
+- name: VolumeResourceRequirements.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: limits
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: requests
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+- name: VsphereVirtualDiskVolumeSource.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: storagePolicyID
+      type:
+        scalar: string
+    - name: storagePolicyName
+      type:
+        scalar: string
+    - name: volumePath
+      type:
+        scalar: string
+      default: ""
+- name: WeightedPodAffinityTerm.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: podAffinityTerm
+      type:
+        namedType: PodAffinityTerm.v1.core.api.k8s.io
+      default: {}
+    - name: weight
+      type:
+        scalar: numeric
+      default: 0
+- name: WindowsSecurityContextOptions.v1.core.api.k8s.io
+  map:
+    fields:
+    - name: gmsaCredentialSpec
+      type:
+        scalar: string
+    - name: gmsaCredentialSpecName
+      type:
+        scalar: string
+    - name: hostProcess
+      type:
+        scalar: boolean
+    - name: runAsUserName
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ActivatorAck
+  map:
+    fields:
+    - name: generation
+      type:
+        scalar: numeric
+      default: 0
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRoute
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRouteSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRouteStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRouteSpec
+  map:
+    fields:
+    - name: containerConcurrency
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RoutePort
+          elementRelationship: associative
+          keys:
+          - servicePort
+    - name: queue
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteQueue
+      default: {}
+    - name: serviceName
+      type:
+        scalar: string
+      default: ""
+    - name: targets
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTarget
+          elementRelationship: associative
+          keys:
+          - revision
+    - name: timeouts
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTimeouts
+      default: {}
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRouteStatus
+  map:
+    fields:
+    - name: activators
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ActivatorAck
+          elementRelationship: associative
+          keys:
+          - name
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.PathStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.PathStatus
+  map:
+    fields:
+    - name: confirmed
+      type:
+        scalar: boolean
+    - name: message
+      type:
+        scalar: string
+    - name: mode
+      type:
+        scalar: string
+    - name: narrowSelector
+      type:
+        scalar: boolean
+    - name: reason
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: MicroTime.v1.meta.apis.pkg.apimachinery.k8s.io
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RoutePort
+  map:
+    fields:
+    - name: appProtocol
+      type:
+        scalar: string
+    - name: listenPort
+      type:
+        scalar: numeric
+      default: 0
+    - name: name
+      type:
+        scalar: string
+    - name: servicePort
+      type:
+        scalar: numeric
+      default: 0
+    - name: targetPort
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteQueue
+  map:
+    fields:
+    - name: maxBytes
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: maxRequests
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTarget
+  map:
+    fields:
+    - name: activationScale
+      type:
+        scalar: numeric
+    - name: agentPort
+      type:
+        scalar: numeric
+    - name: deploymentName
+      type:
+        scalar: string
+      default: ""
+    - name: podSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: progressDeadline
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: revision
+      type:
+        scalar: string
+      default: ""
+    - name: stopped
+      type:
+        scalar: boolean
+    - name: weight
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTimeouts
+  map:
+    fields:
+    - name: firstByte
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: idle
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: queue
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: total
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RuleTrace
+  map:
+    fields:
+    - name: from
+      type:
+        scalar: numeric
+      default: 0
+    - name: message
+      type:
+        scalar: string
+    - name: rule
+      type:
+        scalar: string
+      default: ""
+    - name: to
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScaleTargetRef
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.Scaler
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerMetric
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: target
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: targetUtilizationPercentage
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerSpec
+  map:
+    fields:
+    - name: activationReplicas
+      type:
+        scalar: numeric
+    - name: burstThresholdPercentage
+      type:
+        scalar: numeric
+    - name: burstWindowPercentage
+      type:
+        scalar: numeric
+    - name: containerConcurrency
+      type:
+        scalar: numeric
+    - name: initialReplicas
+      type:
+        scalar: numeric
+    - name: maxReplicas
+      type:
+        scalar: numeric
+    - name: maxScaleDownRate
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: maxScaleUpRate
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: metrics
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerMetric
+          elementRelationship: associative
+          keys:
+          - name
+    - name: minReplicas
+      type:
+        scalar: numeric
+    - name: paused
+      type:
+        scalar: boolean
+    - name: progressDeadline
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: routeName
+      type:
+        scalar: string
+    - name: scaleDownDelay
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: scaleTargetRef
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScaleTargetRef
+      default: {}
+    - name: scaleToZeroGracePeriod
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: scaleToZeroPodRetentionPeriod
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: stableWindow
+      type:
+        namedType: Duration.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: targetBurstCapacity
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.ScalerStatus
+  map:
+    fields:
+    - name: because
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RuleTrace
+          elementRelationship: atomic
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
+          elementRelationship: associative
+          keys:
+          - type
+    - name: currentReplicas
+      type:
+        scalar: numeric
+    - name: desiredReplicas
+      type:
+        scalar: numeric
+    - name: lastScaleTime
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: message
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+    - name: readyReplicas
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+    - name: signals
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.SignalStatus
+          elementRelationship: associative
+          keys:
+          - name
+    - name: state
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.SignalStatus
+  map:
+    fields:
+    - name: burst
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: stable
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: state
+      type:
+        scalar: string
+      default: ""
+    - name: target
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: wanted
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.BuiltInAdapter
+  map:
+    fields:
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: EnvVar.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: memBufferBytes
+      type:
+        scalar: numeric
+    - name: modelLoadingTimeoutMillis
+      type:
+        scalar: numeric
+    - name: runtimeManagementPort
+      type:
+        scalar: numeric
+    - name: serverType
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.ClusterServingRuntime
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntime
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeSpec
+  map:
+    fields:
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: builtInAdapter
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.BuiltInAdapter
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: disabled
+      type:
+        scalar: boolean
+    - name: grpcDataEndpoint
+      type:
+        scalar: string
+    - name: grpcEndpoint
+      type:
+        scalar: string
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: httpDataEndpoint
+      type:
+        scalar: string
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: multiModel
+      type:
+        scalar: boolean
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: protocolVersions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: replicas
+      type:
+        scalar: numeric
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: storageHelper
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.StorageHelper
+    - name: supportedModelFormats
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.SupportedModelFormat
+          elementRelationship: atomic
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: workerSpec
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1alpha1.WorkerSpec
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntimeStatus
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.StorageHelper
+  map:
+    fields:
+    - name: disabled
+      type:
+        scalar: boolean
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.SupportedModelFormat
+  map:
+    fields:
+    - name: autoSelect
+      type:
+        scalar: boolean
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: priority
+      type:
+        scalar: numeric
+    - name: version
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1alpha1.WorkerSpec
+  map:
+    fields:
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: pipelineParallelSize
+      type:
+        scalar: numeric
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: tensorParallelSize
+      type:
+        scalar: numeric
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ARTExplainerSpec
+  map:
+    fields:
+    - name: args
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: config
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: EnvVar.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: envFrom
+      type:
+        list:
+          elementType:
+            namedType: EnvFromSource.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: image
+      type:
+        scalar: string
+    - name: imagePullPolicy
+      type:
+        scalar: string
+    - name: lifecycle
+      type:
+        namedType: Lifecycle.v1.core.api.k8s.io
+    - name: livenessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: name
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: ContainerPort.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - containerPort
+          - protocol
+    - name: readinessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: resizePolicy
+      type:
+        list:
+          elementType:
+            namedType: ContainerResizePolicy.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+      default: {}
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: restartPolicyRules
+      type:
+        list:
+          elementType:
+            namedType: ContainerRestartRule.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: runtimeVersion
+      type:
+        scalar: string
+    - name: securityContext
+      type:
+        namedType: SecurityContext.v1.core.api.k8s.io
+    - name: startupProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: stdin
+      type:
+        scalar: boolean
+    - name: stdinOnce
+      type:
+        scalar: boolean
+    - name: storage
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageSpec
+    - name: storageUri
+      type:
+        scalar: string
+    - name: terminationMessagePath
+      type:
+        scalar: string
+    - name: terminationMessagePolicy
+      type:
+        scalar: string
+    - name: tty
+      type:
+        scalar: boolean
+    - name: type
+      type:
+        scalar: string
+    - name: volumeDevices
+      type:
+        list:
+          elementType:
+            namedType: VolumeDevice.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - devicePath
+    - name: volumeMounts
+      type:
+        list:
+          elementType:
+            namedType: VolumeMount.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - mountPath
+    - name: workingDir
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.Address
+  map:
+    fields:
+    - name: CACerts
+      type:
+        scalar: string
+    - name: audience
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.AuthenticationRef
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.AutoScalingSpec
+  map:
+    fields:
+    - name: behavior
+      type:
+        namedType: HorizontalPodAutoscalerBehavior.v2.autoscaling.api.k8s.io
+    - name: metrics
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.MetricsSpec
+          elementRelationship: atomic
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.BatcherSpec
+  map:
+    fields:
+    - name: maxBatchSize
+      type:
+        scalar: numeric
+    - name: maxLatency
+      type:
+        scalar: numeric
+    - name: timeout
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.CanarySpec
+  map:
+    fields:
+    - name: predictor
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorSpec
+      default: {}
+    - name: trafficPercent
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.CanaryStatus
+  map:
+    fields:
+    - name: modelStatus
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelStatus
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: ready
+      type:
+        scalar: boolean
+      default: false
+    - name: trafficPercent
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ComponentStatus
+  map:
+    fields:
+    - name: address
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.Address
+    - name: grpcUrl
+      type:
+        scalar: string
+    - name: latestCreatedRevision
+      type:
+        scalar: string
+    - name: latestReadyRevision
+      type:
+        scalar: string
+    - name: latestRolledoutRevision
+      type:
+        scalar: string
+    - name: previousRolledoutRevision
+      type:
+        scalar: string
+    - name: restUrl
+      type:
+        scalar: string
+    - name: traffic
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.TrafficTarget
+          elementRelationship: atomic
+    - name: url
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.Condition
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+    - name: message
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: severity
+      type:
+        scalar: string
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ConfidentialSpec
+  map:
+    fields:
+    - name: enabled
+      type:
+        scalar: boolean
+      default: false
+    - name: resourceId
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ExplainerSpec
+  map:
+    fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: art
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ARTExplainerSpec
+    - name: autoScaling
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.AutoScalingSpec
+    - name: automountServiceAccountToken
+      type:
+        scalar: boolean
+    - name: batcher
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.BatcherSpec
+    - name: canaryTrafficPercent
+      type:
+        scalar: numeric
+    - name: containerConcurrency
+      type:
+        scalar: numeric
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: deploymentStrategy
+      type:
+        namedType: DeploymentStrategy.v1.apps.api.k8s.io
+    - name: dnsConfig
+      type:
+        namedType: PodDNSConfig.v1.core.api.k8s.io
+    - name: dnsPolicy
+      type:
+        scalar: string
+    - name: enableServiceLinks
+      type:
+        scalar: boolean
+    - name: evictionResponders
+      type:
+        list:
+          elementType:
+            namedType: EvictionResponder.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: hostAliases
+      type:
+        list:
+          elementType:
+            namedType: HostAlias.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - ip
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: hostNetwork
+      type:
+        scalar: boolean
+    - name: hostPID
+      type:
+        scalar: boolean
+    - name: hostUsers
+      type:
+        scalar: boolean
+    - name: hostname
+      type:
+        scalar: string
+    - name: hostnameOverride
+      type:
+        scalar: string
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: initContainers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: logger
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerSpec
+    - name: maxReplicas
+      type:
+        scalar: numeric
+    - name: minReplicas
+      type:
+        scalar: numeric
+    - name: nodeName
+      type:
+        scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: os
+      type:
+        namedType: PodOS.v1.core.api.k8s.io
+    - name: overhead
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: preemptionPolicy
+      type:
+        scalar: string
+    - name: priority
+      type:
+        scalar: numeric
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: readinessGates
+      type:
+        list:
+          elementType:
+            namedType: PodReadinessGate.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: runtimeClassName
+      type:
+        scalar: string
+    - name: scaleMetric
+      type:
+        scalar: string
+    - name: scaleMetricType
+      type:
+        scalar: string
+    - name: scaleTarget
+      type:
+        scalar: numeric
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: schedulingGates
+      type:
+        list:
+          elementType:
+            namedType: PodSchedulingGate.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulingGroup
+      type:
+        namedType: PodSchedulingGroup.v1.core.api.k8s.io
+    - name: securityContext
+      type:
+        namedType: PodSecurityContext.v1.core.api.k8s.io
+    - name: serviceAccount
+      type:
+        scalar: string
+    - name: serviceAccountName
+      type:
+        scalar: string
+    - name: setHostnameAsFQDN
+      type:
+        scalar: boolean
+    - name: shareProcessNamespace
+      type:
+        scalar: boolean
+    - name: storageUris
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageURI
+          elementRelationship: atomic
+    - name: subdomain
+      type:
+        scalar: string
+    - name: terminationGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: timeout
+      type:
+        scalar: numeric
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: TopologySpreadConstraint.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - topologyKey
+          - whenUnsatisfiable
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetricAuthentication
+  map:
+    fields:
+    - name: authModes
+      type:
+        scalar: string
+    - name: authenticationRef
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.AuthenticationRef
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetricSource
+  map:
+    fields:
+    - name: authenticationRef
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetricAuthentication
+    - name: metric
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetrics
+      default: {}
+    - name: target
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.MetricTarget
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetrics
+  map:
+    fields:
+    - name: backend
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: query
+      type:
+        scalar: string
+    - name: serverAddress
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.FailureInfo
+  map:
+    fields:
+    - name: exitCode
+      type:
+        scalar: numeric
+    - name: location
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: modelRevisionName
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.InferenceService
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.InferenceServiceSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.InferenceServiceStatus
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.InferenceServiceSpec
+  map:
+    fields:
+    - name: canary
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.CanarySpec
+          elementRelationship: atomic
+    - name: explainer
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ExplainerSpec
+    - name: predictor
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorSpec
+      default: {}
+    - name: transformer
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.TransformerSpec
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.InferenceServiceStatus
+  map:
+    fields:
+    - name: address
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.Address
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: canaryStatuses
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.CanaryStatus
+          elementRelationship: atomic
+    - name: clusterServingRuntimeName
+      type:
+        scalar: string
+    - name: components
+      type:
+        map:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ComponentStatus
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: deploymentMode
+      type:
+        scalar: string
+    - name: modelStatus
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelStatus
+      default: {}
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: servingRuntimeName
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerSpec
+  map:
+    fields:
+    - name: batchInterval
+      type:
+        scalar: string
+    - name: batchSize
+      type:
+        scalar: numeric
+    - name: marshallerUrl
+      type:
+        scalar: string
+    - name: metadataAnnotations
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: metadataHeaders
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: mode
+      type:
+        scalar: string
+    - name: storage
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerStorageSpec
+    - name: url
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerStorageSpec
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: parameters
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: path
+      type:
+        scalar: string
+    - name: serviceAccountName
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.MetricTarget
+  map:
+    fields:
+    - name: averageUtilization
+      type:
+        scalar: numeric
+    - name: averageValue
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: type
+      type:
+        scalar: string
+    - name: value
+      type:
+        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.MetricsSpec
+  map:
+    fields:
+    - name: external
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ExternalMetricSource
+    - name: podmetric
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PodMetricSource
+    - name: resource
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ResourceMetricSource
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ModelCopies
+  map:
+    fields:
+    - name: failedCopies
+      type:
+        scalar: numeric
+      default: 0
+    - name: totalCopies
+      type:
+        scalar: numeric
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ModelFormat
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: version
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ModelRevisionStates
+  map:
+    fields:
+    - name: activeModelState
+      type:
+        scalar: string
+    - name: targetModelState
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ModelSpec
+  map:
+    fields:
+    - name: args
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: confidential
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ConfidentialSpec
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: EnvVar.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: envFrom
+      type:
+        list:
+          elementType:
+            namedType: EnvFromSource.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: image
+      type:
+        scalar: string
+    - name: imagePullPolicy
+      type:
+        scalar: string
+    - name: lifecycle
+      type:
+        namedType: Lifecycle.v1.core.api.k8s.io
+    - name: livenessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: modelFormat
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelFormat
+      default: {}
+    - name: name
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: ContainerPort.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - containerPort
+          - protocol
+    - name: protocolVersion
+      type:
+        scalar: string
+    - name: readinessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: resizePolicy
+      type:
+        list:
+          elementType:
+            namedType: ContainerResizePolicy.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+      default: {}
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: restartPolicyRules
+      type:
+        list:
+          elementType:
+            namedType: ContainerRestartRule.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: runtime
+      type:
+        scalar: string
+    - name: runtimeVersion
+      type:
+        scalar: string
+    - name: securityContext
+      type:
+        namedType: SecurityContext.v1.core.api.k8s.io
+    - name: startupProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: stdin
+      type:
+        scalar: boolean
+    - name: stdinOnce
+      type:
+        scalar: boolean
+    - name: storage
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageSpec
+    - name: storageUri
+      type:
+        scalar: string
+    - name: terminationMessagePath
+      type:
+        scalar: string
+    - name: terminationMessagePolicy
+      type:
+        scalar: string
+    - name: tty
+      type:
+        scalar: boolean
+    - name: volumeDevices
+      type:
+        list:
+          elementType:
+            namedType: VolumeDevice.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - devicePath
+    - name: volumeMounts
+      type:
+        list:
+          elementType:
+            namedType: VolumeMount.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - mountPath
+    - name: workingDir
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ModelStatus
+  map:
+    fields:
+    - name: copies
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelCopies
+    - name: lastFailureInfo
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.FailureInfo
+    - name: states
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelRevisionStates
+    - name: transitionStatus
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.PodMetricSource
+  map:
+    fields:
+    - name: metric
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PodMetrics
+      default: {}
+    - name: target
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.MetricTarget
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.PodMetrics
+  map:
+    fields:
+    - name: backend
+      type:
+        scalar: string
+    - name: metricNames
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: operationOverTime
+      type:
+        scalar: string
+    - name: query
+      type:
+        scalar: string
+    - name: serverAddress
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+  map:
+    fields:
+    - name: args
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: command
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: confidential
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ConfidentialSpec
+    - name: env
+      type:
+        list:
+          elementType:
+            namedType: EnvVar.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: envFrom
+      type:
+        list:
+          elementType:
+            namedType: EnvFromSource.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: image
+      type:
+        scalar: string
+    - name: imagePullPolicy
+      type:
+        scalar: string
+    - name: lifecycle
+      type:
+        namedType: Lifecycle.v1.core.api.k8s.io
+    - name: livenessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: name
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: ContainerPort.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - containerPort
+          - protocol
+    - name: protocolVersion
+      type:
+        scalar: string
+    - name: readinessProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: resizePolicy
+      type:
+        list:
+          elementType:
+            namedType: ContainerResizePolicy.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+      default: {}
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: restartPolicyRules
+      type:
+        list:
+          elementType:
+            namedType: ContainerRestartRule.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: runtimeVersion
+      type:
+        scalar: string
+    - name: securityContext
+      type:
+        namedType: SecurityContext.v1.core.api.k8s.io
+    - name: startupProbe
+      type:
+        namedType: Probe.v1.core.api.k8s.io
+    - name: stdin
+      type:
+        scalar: boolean
+    - name: stdinOnce
+      type:
+        scalar: boolean
+    - name: storage
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageSpec
+    - name: storageUri
+      type:
+        scalar: string
+    - name: terminationMessagePath
+      type:
+        scalar: string
+    - name: terminationMessagePolicy
+      type:
+        scalar: string
+    - name: tty
+      type:
+        scalar: boolean
+    - name: volumeDevices
+      type:
+        list:
+          elementType:
+            namedType: VolumeDevice.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - devicePath
+    - name: volumeMounts
+      type:
+        list:
+          elementType:
+            namedType: VolumeMount.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - mountPath
+    - name: workingDir
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorSpec
+  map:
+    fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: autoScaling
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.AutoScalingSpec
+    - name: automountServiceAccountToken
+      type:
+        scalar: boolean
+    - name: batcher
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.BatcherSpec
+    - name: canaryTrafficPercent
+      type:
+        scalar: numeric
+    - name: containerConcurrency
+      type:
+        scalar: numeric
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: deploymentStrategy
+      type:
+        namedType: DeploymentStrategy.v1.apps.api.k8s.io
+    - name: dnsConfig
+      type:
+        namedType: PodDNSConfig.v1.core.api.k8s.io
+    - name: dnsPolicy
+      type:
+        scalar: string
+    - name: enableServiceLinks
+      type:
+        scalar: boolean
+    - name: evictionResponders
+      type:
+        list:
+          elementType:
+            namedType: EvictionResponder.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: hostAliases
+      type:
+        list:
+          elementType:
+            namedType: HostAlias.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - ip
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: hostNetwork
+      type:
+        scalar: boolean
+    - name: hostPID
+      type:
+        scalar: boolean
+    - name: hostUsers
+      type:
+        scalar: boolean
+    - name: hostname
+      type:
+        scalar: string
+    - name: hostnameOverride
+      type:
+        scalar: string
+    - name: huggingface
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: initContainers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: lightgbm
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: logger
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerSpec
+    - name: maxReplicas
+      type:
+        scalar: numeric
+    - name: minReplicas
+      type:
+        scalar: numeric
+    - name: model
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.ModelSpec
+    - name: name
+      type:
+        scalar: string
+    - name: nodeName
+      type:
+        scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: onnx
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: os
+      type:
+        namedType: PodOS.v1.core.api.k8s.io
+    - name: overhead
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: paddle
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: pmml
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: preemptionPolicy
+      type:
+        scalar: string
+    - name: priority
+      type:
+        scalar: numeric
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: pytorch
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: readinessGates
+      type:
+        list:
+          elementType:
+            namedType: PodReadinessGate.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: runtimeClassName
+      type:
+        scalar: string
+    - name: scaleMetric
+      type:
+        scalar: string
+    - name: scaleMetricType
+      type:
+        scalar: string
+    - name: scaleTarget
+      type:
+        scalar: numeric
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: schedulingGates
+      type:
+        list:
+          elementType:
+            namedType: PodSchedulingGate.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulingGroup
+      type:
+        namedType: PodSchedulingGroup.v1.core.api.k8s.io
+    - name: securityContext
+      type:
+        namedType: PodSecurityContext.v1.core.api.k8s.io
+    - name: serviceAccount
+      type:
+        scalar: string
+    - name: serviceAccountName
+      type:
+        scalar: string
+    - name: setHostnameAsFQDN
+      type:
+        scalar: boolean
+    - name: shareProcessNamespace
+      type:
+        scalar: boolean
+    - name: sklearn
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: storageContainerName
+      type:
+        scalar: string
+    - name: storageUris
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageURI
+          elementRelationship: atomic
+    - name: subdomain
+      type:
+        scalar: string
+    - name: tensorflow
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: terminationGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: timeout
+      type:
+        scalar: numeric
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: TopologySpreadConstraint.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - topologyKey
+          - whenUnsatisfiable
+    - name: triton
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: workerSpec
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.WorkerSpec
+    - name: xgboost
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.PredictorExtensionSpec
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.ResourceMetricSource
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: target
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.MetricTarget
+      default: {}
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.StorageSpec
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: parameters
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: path
+      type:
+        scalar: string
+    - name: schemaPath
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.StorageURI
+  map:
+    fields:
+    - name: mountPath
+      type:
+        scalar: string
+    - name: uri
+      type:
+        scalar: string
+      default: ""
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.TrafficTarget
+  map:
+    fields:
+    - name: configurationName
+      type:
+        scalar: string
+    - name: latestRevision
+      type:
+        scalar: boolean
+    - name: percent
+      type:
+        scalar: numeric
+    - name: revisionName
+      type:
+        scalar: string
+    - name: tag
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.TransformerSpec
+  map:
+    fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: autoScaling
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.AutoScalingSpec
+    - name: automountServiceAccountToken
+      type:
+        scalar: boolean
+    - name: batcher
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.BatcherSpec
+    - name: canaryTrafficPercent
+      type:
+        scalar: numeric
+    - name: containerConcurrency
+      type:
+        scalar: numeric
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: deploymentStrategy
+      type:
+        namedType: DeploymentStrategy.v1.apps.api.k8s.io
+    - name: dnsConfig
+      type:
+        namedType: PodDNSConfig.v1.core.api.k8s.io
+    - name: dnsPolicy
+      type:
+        scalar: string
+    - name: enableServiceLinks
+      type:
+        scalar: boolean
+    - name: evictionResponders
+      type:
+        list:
+          elementType:
+            namedType: EvictionResponder.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: hostAliases
+      type:
+        list:
+          elementType:
+            namedType: HostAlias.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - ip
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: hostNetwork
+      type:
+        scalar: boolean
+    - name: hostPID
+      type:
+        scalar: boolean
+    - name: hostUsers
+      type:
+        scalar: boolean
+    - name: hostname
+      type:
+        scalar: string
+    - name: hostnameOverride
+      type:
+        scalar: string
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: initContainers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: logger
+      type:
+        namedType: com.github.rawserve.rawserve.api.serving.v1beta1.LoggerSpec
+    - name: maxReplicas
+      type:
+        scalar: numeric
+    - name: minReplicas
+      type:
+        scalar: numeric
+    - name: nodeName
+      type:
+        scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: os
+      type:
+        namedType: PodOS.v1.core.api.k8s.io
+    - name: overhead
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: preemptionPolicy
+      type:
+        scalar: string
+    - name: priority
+      type:
+        scalar: numeric
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: readinessGates
+      type:
+        list:
+          elementType:
+            namedType: PodReadinessGate.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: runtimeClassName
+      type:
+        scalar: string
+    - name: scaleMetric
+      type:
+        scalar: string
+    - name: scaleMetricType
+      type:
+        scalar: string
+    - name: scaleTarget
+      type:
+        scalar: numeric
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: schedulingGates
+      type:
+        list:
+          elementType:
+            namedType: PodSchedulingGate.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulingGroup
+      type:
+        namedType: PodSchedulingGroup.v1.core.api.k8s.io
+    - name: securityContext
+      type:
+        namedType: PodSecurityContext.v1.core.api.k8s.io
+    - name: serviceAccount
+      type:
+        scalar: string
+    - name: serviceAccountName
+      type:
+        scalar: string
+    - name: setHostnameAsFQDN
+      type:
+        scalar: boolean
+    - name: shareProcessNamespace
+      type:
+        scalar: boolean
+    - name: storageUris
+      type:
+        list:
+          elementType:
+            namedType: com.github.rawserve.rawserve.api.serving.v1beta1.StorageURI
+          elementRelationship: atomic
+    - name: subdomain
+      type:
+        scalar: string
+    - name: terminationGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: timeout
+      type:
+        scalar: numeric
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: TopologySpreadConstraint.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - topologyKey
+          - whenUnsatisfiable
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.rawserve.rawserve.api.serving.v1beta1.WorkerSpec
+  map:
+    fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: affinity
+      type:
+        namedType: Affinity.v1.core.api.k8s.io
+    - name: automountServiceAccountToken
+      type:
+        scalar: boolean
+    - name: containers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: dnsConfig
+      type:
+        namedType: PodDNSConfig.v1.core.api.k8s.io
+    - name: dnsPolicy
+      type:
+        scalar: string
+    - name: enableServiceLinks
+      type:
+        scalar: boolean
+    - name: evictionResponders
+      type:
+        list:
+          elementType:
+            namedType: EvictionResponder.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: hostAliases
+      type:
+        list:
+          elementType:
+            namedType: HostAlias.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - ip
+    - name: hostIPC
+      type:
+        scalar: boolean
+    - name: hostNetwork
+      type:
+        scalar: boolean
+    - name: hostPID
+      type:
+        scalar: boolean
+    - name: hostUsers
+      type:
+        scalar: boolean
+    - name: hostname
+      type:
+        scalar: string
+    - name: hostnameOverride
+      type:
+        scalar: string
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: LocalObjectReference.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: initContainers
+      type:
+        list:
+          elementType:
+            namedType: Container.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: nodeName
+      type:
+        scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: os
+      type:
+        namedType: PodOS.v1.core.api.k8s.io
+    - name: overhead
+      type:
+        map:
+          elementType:
+            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+    - name: pipelineParallelSize
+      type:
+        scalar: numeric
+    - name: preemptionPolicy
+      type:
+        scalar: string
+    - name: priority
+      type:
+        scalar: numeric
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: readinessGates
+      type:
+        list:
+          elementType:
+            namedType: PodReadinessGate.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: resourceClaims
+      type:
+        list:
+          elementType:
+            namedType: PodResourceClaim.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: resources
+      type:
+        namedType: ResourceRequirements.v1.core.api.k8s.io
+    - name: restartPolicy
+      type:
+        scalar: string
+    - name: runtimeClassName
+      type:
+        scalar: string
+    - name: schedulerName
+      type:
+        scalar: string
+    - name: schedulingGates
+      type:
+        list:
+          elementType:
+            namedType: PodSchedulingGate.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
+    - name: schedulingGroup
+      type:
+        namedType: PodSchedulingGroup.v1.core.api.k8s.io
+    - name: securityContext
+      type:
+        namedType: PodSecurityContext.v1.core.api.k8s.io
+    - name: serviceAccount
+      type:
+        scalar: string
+    - name: serviceAccountName
+      type:
+        scalar: string
+    - name: setHostnameAsFQDN
+      type:
+        scalar: boolean
+    - name: shareProcessNamespace
+      type:
+        scalar: boolean
+    - name: subdomain
+      type:
+        scalar: string
+    - name: tensorParallelSize
+      type:
+        scalar: numeric
+    - name: terminationGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: Toleration.v1.core.api.k8s.io
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: TopologySpreadConstraint.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - topologyKey
+          - whenUnsatisfiable
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: Volume.v1.core.api.k8s.io
+          elementRelationship: associative
+          keys:
+          - name
 - name: __untyped_atomic_
   scalar: untyped
   list:

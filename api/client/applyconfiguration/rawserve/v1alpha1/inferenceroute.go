@@ -3,8 +3,11 @@
 package v1alpha1
 
 import (
+	internal "github.com/rawserve/rawserve/api/client/applyconfiguration/internal"
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -32,6 +35,47 @@ func InferenceRoute(name, namespace string) *InferenceRouteApplyConfiguration {
 	b.WithKind("InferenceRoute")
 	b.WithAPIVersion("rawserve.dev/v1alpha1")
 	return b
+}
+
+// ExtractInferenceRouteFrom extracts the applied configuration owned by fieldManager from
+// inferenceRoute for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// inferenceRoute must be a unmodified InferenceRoute API object that was retrieved from the Kubernetes API.
+// ExtractInferenceRouteFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractInferenceRouteFrom(inferenceRoute *rawservev1alpha1.InferenceRoute, fieldManager string, subresource string) (*InferenceRouteApplyConfiguration, error) {
+	b := &InferenceRouteApplyConfiguration{}
+	err := managedfields.ExtractInto(inferenceRoute, internal.Parser().Type("com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRoute"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(inferenceRoute.Name)
+	b.WithNamespace(inferenceRoute.Namespace)
+
+	b.WithKind("InferenceRoute")
+	b.WithAPIVersion("rawserve.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractInferenceRoute extracts the applied configuration owned by fieldManager from
+// inferenceRoute. If no managedFields are found in inferenceRoute for fieldManager, a
+// InferenceRouteApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// inferenceRoute must be a unmodified InferenceRoute API object that was retrieved from the Kubernetes API.
+// ExtractInferenceRoute provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractInferenceRoute(inferenceRoute *rawservev1alpha1.InferenceRoute, fieldManager string) (*InferenceRouteApplyConfiguration, error) {
+	return ExtractInferenceRouteFrom(inferenceRoute, fieldManager, "")
+}
+
+// ExtractInferenceRouteStatus extracts the applied configuration owned by fieldManager from
+// inferenceRoute for the status subresource.
+func ExtractInferenceRouteStatus(inferenceRoute *rawservev1alpha1.InferenceRoute, fieldManager string) (*InferenceRouteApplyConfiguration, error) {
+	return ExtractInferenceRouteFrom(inferenceRoute, fieldManager, "status")
 }
 
 func (b InferenceRouteApplyConfiguration) IsApplyConfiguration() {}

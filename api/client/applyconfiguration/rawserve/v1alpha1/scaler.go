@@ -3,8 +3,11 @@
 package v1alpha1
 
 import (
+	internal "github.com/rawserve/rawserve/api/client/applyconfiguration/internal"
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -31,6 +34,47 @@ func Scaler(name, namespace string) *ScalerApplyConfiguration {
 	b.WithKind("Scaler")
 	b.WithAPIVersion("rawserve.dev/v1alpha1")
 	return b
+}
+
+// ExtractScalerFrom extracts the applied configuration owned by fieldManager from
+// scaler for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// scaler must be a unmodified Scaler API object that was retrieved from the Kubernetes API.
+// ExtractScalerFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractScalerFrom(scaler *rawservev1alpha1.Scaler, fieldManager string, subresource string) (*ScalerApplyConfiguration, error) {
+	b := &ScalerApplyConfiguration{}
+	err := managedfields.ExtractInto(scaler, internal.Parser().Type("com.github.rawserve.rawserve.api.rawserve.v1alpha1.Scaler"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(scaler.Name)
+	b.WithNamespace(scaler.Namespace)
+
+	b.WithKind("Scaler")
+	b.WithAPIVersion("rawserve.dev/v1alpha1")
+	return b, nil
+}
+
+// ExtractScaler extracts the applied configuration owned by fieldManager from
+// scaler. If no managedFields are found in scaler for fieldManager, a
+// ScalerApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// scaler must be a unmodified Scaler API object that was retrieved from the Kubernetes API.
+// ExtractScaler provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractScaler(scaler *rawservev1alpha1.Scaler, fieldManager string) (*ScalerApplyConfiguration, error) {
+	return ExtractScalerFrom(scaler, fieldManager, "")
+}
+
+// ExtractScalerStatus extracts the applied configuration owned by fieldManager from
+// scaler for the status subresource.
+func ExtractScalerStatus(scaler *rawservev1alpha1.Scaler, fieldManager string) (*ScalerApplyConfiguration, error) {
+	return ExtractScalerFrom(scaler, fieldManager, "status")
 }
 
 func (b ScalerApplyConfiguration) IsApplyConfiguration() {}

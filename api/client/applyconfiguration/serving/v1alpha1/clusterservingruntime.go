@@ -3,9 +3,11 @@
 package v1alpha1
 
 import (
+	internal "github.com/rawserve/rawserve/api/client/applyconfiguration/internal"
 	servingv1alpha1 "github.com/rawserve/rawserve/api/serving/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -31,6 +33,40 @@ func ClusterServingRuntime(name string) *ClusterServingRuntimeApplyConfiguration
 	b.WithKind("ClusterServingRuntime")
 	b.WithAPIVersion("serving.kserve.io/v1alpha1")
 	return b
+}
+
+// ExtractClusterServingRuntimeFrom extracts the applied configuration owned by fieldManager from
+// clusterServingRuntime for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// clusterServingRuntime must be a unmodified ClusterServingRuntime API object that was retrieved from the Kubernetes API.
+// ExtractClusterServingRuntimeFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterServingRuntimeFrom(clusterServingRuntime *servingv1alpha1.ClusterServingRuntime, fieldManager string, subresource string) (*ClusterServingRuntimeApplyConfiguration, error) {
+	b := &ClusterServingRuntimeApplyConfiguration{}
+	err := managedfields.ExtractInto(clusterServingRuntime, internal.Parser().Type("com.github.rawserve.rawserve.api.serving.v1alpha1.ClusterServingRuntime"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(clusterServingRuntime.Name)
+
+	b.WithKind("ClusterServingRuntime")
+	b.WithAPIVersion("serving.kserve.io/v1alpha1")
+	return b, nil
+}
+
+// ExtractClusterServingRuntime extracts the applied configuration owned by fieldManager from
+// clusterServingRuntime. If no managedFields are found in clusterServingRuntime for fieldManager, a
+// ClusterServingRuntimeApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// clusterServingRuntime must be a unmodified ClusterServingRuntime API object that was retrieved from the Kubernetes API.
+// ExtractClusterServingRuntime provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractClusterServingRuntime(clusterServingRuntime *servingv1alpha1.ClusterServingRuntime, fieldManager string) (*ClusterServingRuntimeApplyConfiguration, error) {
+	return ExtractClusterServingRuntimeFrom(clusterServingRuntime, fieldManager, "")
 }
 
 func (b ClusterServingRuntimeApplyConfiguration) IsApplyConfiguration() {}

@@ -3,9 +3,11 @@
 package v1alpha1
 
 import (
+	internal "github.com/rawserve/rawserve/api/client/applyconfiguration/internal"
 	servingv1alpha1 "github.com/rawserve/rawserve/api/serving/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -32,6 +34,41 @@ func ServingRuntime(name, namespace string) *ServingRuntimeApplyConfiguration {
 	b.WithKind("ServingRuntime")
 	b.WithAPIVersion("serving.kserve.io/v1alpha1")
 	return b
+}
+
+// ExtractServingRuntimeFrom extracts the applied configuration owned by fieldManager from
+// servingRuntime for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// servingRuntime must be a unmodified ServingRuntime API object that was retrieved from the Kubernetes API.
+// ExtractServingRuntimeFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractServingRuntimeFrom(servingRuntime *servingv1alpha1.ServingRuntime, fieldManager string, subresource string) (*ServingRuntimeApplyConfiguration, error) {
+	b := &ServingRuntimeApplyConfiguration{}
+	err := managedfields.ExtractInto(servingRuntime, internal.Parser().Type("com.github.rawserve.rawserve.api.serving.v1alpha1.ServingRuntime"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(servingRuntime.Name)
+	b.WithNamespace(servingRuntime.Namespace)
+
+	b.WithKind("ServingRuntime")
+	b.WithAPIVersion("serving.kserve.io/v1alpha1")
+	return b, nil
+}
+
+// ExtractServingRuntime extracts the applied configuration owned by fieldManager from
+// servingRuntime. If no managedFields are found in servingRuntime for fieldManager, a
+// ServingRuntimeApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// servingRuntime must be a unmodified ServingRuntime API object that was retrieved from the Kubernetes API.
+// ExtractServingRuntime provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractServingRuntime(servingRuntime *servingv1alpha1.ServingRuntime, fieldManager string) (*ServingRuntimeApplyConfiguration, error) {
+	return ExtractServingRuntimeFrom(servingRuntime, fieldManager, "")
 }
 
 func (b ServingRuntimeApplyConfiguration) IsApplyConfiguration() {}

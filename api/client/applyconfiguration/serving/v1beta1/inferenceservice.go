@@ -3,8 +3,11 @@
 package v1beta1
 
 import (
+	internal "github.com/rawserve/rawserve/api/client/applyconfiguration/internal"
+	servingv1beta1 "github.com/rawserve/rawserve/api/serving/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
+	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -34,6 +37,47 @@ func InferenceService(name, namespace string) *InferenceServiceApplyConfiguratio
 	b.WithKind("InferenceService")
 	b.WithAPIVersion("serving.kserve.io/v1beta1")
 	return b
+}
+
+// ExtractInferenceServiceFrom extracts the applied configuration owned by fieldManager from
+// inferenceService for the specified subresource. Pass an empty string for subresource to extract
+// the main resource. Common subresources include "status", "scale", etc.
+// inferenceService must be a unmodified InferenceService API object that was retrieved from the Kubernetes API.
+// ExtractInferenceServiceFrom provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractInferenceServiceFrom(inferenceService *servingv1beta1.InferenceService, fieldManager string, subresource string) (*InferenceServiceApplyConfiguration, error) {
+	b := &InferenceServiceApplyConfiguration{}
+	err := managedfields.ExtractInto(inferenceService, internal.Parser().Type("com.github.rawserve.rawserve.api.serving.v1beta1.InferenceService"), fieldManager, b, subresource)
+	if err != nil {
+		return nil, err
+	}
+	b.WithName(inferenceService.Name)
+	b.WithNamespace(inferenceService.Namespace)
+
+	b.WithKind("InferenceService")
+	b.WithAPIVersion("serving.kserve.io/v1beta1")
+	return b, nil
+}
+
+// ExtractInferenceService extracts the applied configuration owned by fieldManager from
+// inferenceService. If no managedFields are found in inferenceService for fieldManager, a
+// InferenceServiceApplyConfiguration is returned with only the Name, Namespace (if applicable),
+// APIVersion and Kind populated. It is possible that no managed fields were found for because other
+// field managers have taken ownership of all the fields previously owned by fieldManager, or because
+// the fieldManager never owned fields any fields.
+// inferenceService must be a unmodified InferenceService API object that was retrieved from the Kubernetes API.
+// ExtractInferenceService provides a way to perform a extract/modify-in-place/apply workflow.
+// Note that an extracted apply configuration will contain fewer fields than what the fieldManager previously
+// applied if another fieldManager has updated or force applied any of the previously applied fields.
+func ExtractInferenceService(inferenceService *servingv1beta1.InferenceService, fieldManager string) (*InferenceServiceApplyConfiguration, error) {
+	return ExtractInferenceServiceFrom(inferenceService, fieldManager, "")
+}
+
+// ExtractInferenceServiceStatus extracts the applied configuration owned by fieldManager from
+// inferenceService for the status subresource.
+func ExtractInferenceServiceStatus(inferenceService *servingv1beta1.InferenceService, fieldManager string) (*InferenceServiceApplyConfiguration, error) {
+	return ExtractInferenceServiceFrom(inferenceService, fieldManager, "status")
 }
 
 func (b InferenceServiceApplyConfiguration) IsApplyConfiguration() {}
