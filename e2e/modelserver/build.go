@@ -85,7 +85,7 @@ func buildStore(ctx context.Context, opts Options, pack Packed, to Image) error 
 	defer os.RemoveAll(scratch)
 	fmt.Fprintln(opts.Progress, "building the model store")
 	program := filepath.Join(scratch, "testserver")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./e2e/testserver")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", program, "./e2e/testserver")
 	cmd.Dir, cmd.Env = opts.Root, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the test server: %w\n%s", err, out)

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/rawserve/rawserve/e2e/cluster/apt"
 )
 
 //go:embed probe.py
@@ -53,16 +54,13 @@ func findPython(ctx context.Context, opts Options) (python, error) {
 	if err == nil || opts.Python != "" {
 		return p, err
 	}
-	install := append([]string{"install", "-y", "--no-install-recommends"}, debianPackages...)
 	if !opts.InstallDeps {
-		return python{}, fmt.Errorf("%w\nNo Python here can be packed. On Debian or Ubuntu: apt-get %s, or run this with --install-deps. Elsewhere name an interpreter with --python",
-			err, strings.Join(install, " "))
+		return python{}, fmt.Errorf("%w\nNo Python here can be packed. On Debian or Ubuntu: apt-get install --no-install-recommends %s, or run this with --install-deps. Elsewhere name an interpreter with --python",
+			err, strings.Join(debianPackages, " "))
 	}
-	fmt.Fprintln(opts.Progress, "installing", strings.Join(debianPackages, " "))
-	cmd := exec.CommandContext(ctx, "apt-get", install...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if out, aptErr := cmd.CombinedOutput(); aptErr != nil {
-		return python{}, fmt.Errorf("installing Debian packages: %w\n%s", aptErr, tail(out))
+	say := func(format string, args ...any) { fmt.Fprintf(opts.Progress, format+"\n", args...) }
+	if err := apt.Install(ctx, debianPackages, say); err != nil {
+		return python{}, err
 	}
 	return firstFit(ctx, names)
 }

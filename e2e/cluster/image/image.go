@@ -109,6 +109,24 @@ func Write(ctx context.Context, s Spec, file string) (err error) {
 	return os.Rename(finished, file)
 }
 
+// ID is the digest of the configuration of an image in a docker-archive. Container
+// runtimes call what they run by it, whatever its name stands for meanwhile.
+func ID(archive, reference string) (string, error) {
+	tag, err := name.NewTag(Canonical(reference))
+	if err != nil {
+		return "", fmt.Errorf("reference %q: %w", reference, err)
+	}
+	img, err := tarball.ImageFromPath(archive, &tag)
+	if err != nil {
+		return "", fmt.Errorf("reading image %s of %s: %w", reference, archive, err)
+	}
+	id, err := img.ConfigName()
+	if err != nil {
+		return "", fmt.Errorf("reading image %s of %s: %w", reference, archive, err)
+	}
+	return id.String(), nil
+}
+
 func assemble(ctx context.Context, s Spec, scratch string) (v1.Image, error) {
 	img := empty.Image
 	for i, entries := range s.Layers {

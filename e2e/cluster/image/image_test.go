@@ -105,6 +105,23 @@ func TestTheSameFilesMakeTheSameImage(t *testing.T) {
 	require.True(t, string(first) == string(second))
 }
 
+func TestTheIDChangesWithTheContent(t *testing.T) {
+	s, file := sample(t), filepath.Join(t.TempDir(), "image.tar")
+	id := func() string {
+		require.NoError(t, Write(t.Context(), s, file))
+		id, err := ID(file, s.Reference)
+		require.NoError(t, err)
+		return id
+	}
+	first := id()
+	require.Regexp(t, "^sha256:[0-9a-f]{64}$", first)
+	require.Equal(t, first, id())
+	write(t, s.Layers[1][0].From, "another program", 0o755)
+	require.NotEqual(t, first, id())
+	_, err := ID(file, "team/client:v1")
+	require.ErrorContains(t, err, "team/client:v1")
+}
+
 func TestAFailureLeavesNoFile(t *testing.T) {
 	dir := t.TempDir()
 	s := Binary("web:1", filepath.Join(dir, "none-such"))

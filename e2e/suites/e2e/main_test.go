@@ -45,8 +45,9 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// namespace makes a namespace for a test and deletes it when the test has
-// passed; after a failure it stays and its state is printed.
+// namespace makes a namespace for a test and deletes it when the test is over. What
+// is left to be looked at after a failure is the log: it gets the namespace's state
+// before that is deleted.
 func namespace(t *testing.T) string {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))

@@ -48,6 +48,8 @@ type Env struct {
 
 	root     string
 	progress io.Writer
+	// images maps the names of the images that were loaded to their IDs.
+	images map[string]string
 }
 
 // Open finds or starts the cluster and puts rawserve on it.
@@ -96,7 +98,7 @@ func connect(target *Target, root string, progress io.Writer) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the rawserve client: %w", err)
 	}
-	return &Env{Target: target, Config: config, Kube: kube, Serving: serving, root: root, progress: progress}, nil
+	return &Env{Target: target, Config: config, Kube: kube, Serving: serving, root: root, progress: progress, images: map[string]string{}}, nil
 }
 
 // Root is the folder of the repository.

@@ -6,8 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/e2e/cluster/image"
 )
@@ -67,7 +71,8 @@ func BuildImages(ctx context.Context, root, dir string) ([]string, error) {
 
 // compile builds one program without cgo, as images hold nothing beside it.
 func compile(ctx context.Context, root, pkg, file string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)
+	// Without the commit in it, a program changes only when its sources do.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", file, pkg)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -101,11 +106,57 @@ func (e *Env) loadImages(ctx context.Context, o Options) error {
 		files = append(files, more...)
 	}
 	for _, file := range files {
-		if err := e.Target.LoadImage(ctx, file); err != nil {
+		if err := e.loadImage(ctx, file); err != nil {
 			return fmt.Errorf("loading %s: %w", filepath.Base(file), err)
 		}
 	}
 	return nil
+}
+
+// loadImage puts an archive's images on every node and remembers what their names
+// stand for now.
+func (e *Env) loadImage(ctx context.Context, file string) error {
+	references, err := image.References(file)
+	if err != nil {
+		return err
+	}
+	for _, r := range references {
+		if e.images[r], err = image.ID(file, r); err != nil {
+			return err
+		}
+	}
+	return e.Target.LoadImage(ctx, file)
+}
+
+// outdated tells whether pods of a namespace may run images that have been replaced
+// by others of the same names. What was loaded from here is known exactly; where
+// nodes get their images in another way, any pod may.
+func (e *Env) outdated(ctx context.Context, namespace string) (bool, error) {
+	pods, err := e.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, fmt.Errorf("listing pods of %s: %w", namespace, err)
+	}
+	if !e.Target.CanLoadImages() {
+		return len(pods.Items) > 0, nil
+	}
+	return slices.ContainsFunc(pods.Items, func(p corev1.Pod) bool { return runsOther(p, e.images) }), nil
+}
+
+// runsOther tells whether a pod that is to stay runs another image than the one
+// that its name stands for now.
+func runsOther(p corev1.Pod, images map[string]string) bool {
+	if p.DeletionTimestamp != nil {
+		return false
+	}
+	wanted := map[string]string{}
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		wanted[c.Name] = images[image.Canonical(c.Image)]
+	}
+	statuses := slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
+	return slices.ContainsFunc(statuses, func(s corev1.ContainerStatus) bool {
+		// One that has not started yet takes the new image.
+		return s.ImageID != "" && wanted[s.Name] != "" && !strings.HasSuffix(s.ImageID, wanted[s.Name])
+	})
 }
 
 // BuildRepositoryImages builds the images of the checkout that the working

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // installTimeout bounds the wait for rawserve's own pods.
@@ -18,6 +16,11 @@ const installTimeout = 4 * time.Minute
 
 // install applies the manifests as a user would and waits for the parts.
 func (e *Env) install(ctx context.Context) error {
+	// Before anything is applied: whatever starts from then on has the new images.
+	outdated, err := e.outdated(ctx, SystemNamespace)
+	if err != nil {
+		return err
+	}
 	e.Say("installing rawserve: kubectl apply --server-side -k manifests/default, then manifests/runtimes")
 	for _, dir := range []string{"manifests/default", "manifests/runtimes"} {
 		if _, err := e.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(e.root, dir)); err != nil {
@@ -29,8 +32,10 @@ func (e *Env) install(ctx context.Context) error {
 			}
 		}
 	}
-	if err := e.restartOnNewImage(ctx); err != nil {
-		return err
+	if outdated {
+		if err := e.restart(ctx, SystemNamespace); err != nil {
+			return err
+		}
 	}
 	for _, d := range []string{"controller", "activator", "metrics-adapter"} {
 		if _, err := e.Kubectl(ctx, "rollout", "status", "--timeout="+installTimeout.String(), "-n", SystemNamespace, "deployment/"+d); err != nil {
@@ -43,23 +48,11 @@ func (e *Env) install(ctx context.Context) error {
 	return nil
 }
 
-// restartOnNewImage restarts pods that run an older image of the same name: a
-// Deployment does not notice that a tag has moved.
-func (e *Env) restartOnNewImage(ctx context.Context) error {
-	pods, err := e.Kube.CoreV1().Pods(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=rawserve"})
-	if err != nil {
-		return fmt.Errorf("listing rawserve's pods: %w", err)
-	}
-	digests := map[string]bool{}
-	for _, p := range pods.Items {
-		for _, c := range p.Status.ContainerStatuses {
-			digests[c.ImageID] = true
-		}
-	}
-	if len(digests) == 0 {
-		return nil
-	}
-	_, err = e.Kubectl(ctx, "rollout", "restart", "-n", SystemNamespace, "deployment")
+// restart replaces all pods of a namespace's Deployments: a Deployment does not
+// notice that an image's name stands for another image.
+func (e *Env) restart(ctx context.Context, namespace string) error {
+	e.Say("restarting what runs in %s: its images have changed", namespace)
+	_, err := e.Kubectl(ctx, "rollout", "restart", "-n", namespace, "deployment")
 	return err
 }
 

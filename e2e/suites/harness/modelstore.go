@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // ModelStoreImage holds the trained model behind an HTTP server.
@@ -48,10 +47,20 @@ spec:
 
 // StartModelStore puts an HTTP server with the trained model into the cluster.
 func (e *Env) StartModelStore(ctx context.Context) error {
+	const name = "model-store"
+	outdated, err := e.outdated(ctx, name)
+	if err != nil {
+		return err
+	}
 	if _, err := e.KubectlInput(ctx, modelStore, "apply", "-f", "-"); err != nil {
 		return err
 	}
-	if _, err := e.WaitReplicas(ctx, "model-store", "model-store", 1, 2*time.Minute); err != nil {
+	if outdated {
+		if err := e.restart(ctx, name); err != nil {
+			return err
+		}
+	}
+	if _, err := e.Kubectl(ctx, "rollout", "status", "-n", name, "deployment/"+name, "--timeout=2m"); err != nil {
 		return fmt.Errorf("starting the model store: %w", err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rawserve/rawserve/e2e/cluster/apt"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/network"
 	"github.com/rawserve/rawserve/e2e/cluster/internal/plan"
 )
@@ -44,7 +44,7 @@ func Run(ctx context.Context, o Options) (Found, error) {
 	}
 	problems := Check(facts, demand)
 	if packages := problems.Packages(); o.InstallDeps && len(packages) > 0 {
-		if err := install(ctx, packages, o.Say); err != nil {
+		if err := apt.Install(ctx, packages, o.Say); err != nil {
 			return Found{}, err
 		}
 		if facts, demand, err = look(ctx, o); err != nil {
@@ -56,29 +56,6 @@ func Run(ctx context.Context, o Options) (Found, error) {
 		return Found{}, problems
 	}
 	return Found{Runc: facts.Tools["runc"], CNI: facts.CNI}, nil
-}
-
-func install(ctx context.Context, packages []string, say func(string, ...any)) error {
-	apt, err := exec.LookPath("apt-get")
-	if err != nil {
-		return fmt.Errorf("installing %s: this machine has no apt-get; install them its own way", strings.Join(packages, " "))
-	}
-	say("installing %s", strings.Join(packages, " "))
-	args := append([]string{"install", "--yes", "--no-install-recommends"}, packages...)
-	for _, command := range [][]string{args, {"update"}, args} {
-		cmd := exec.CommandContext(ctx, apt, command...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		out, err := cmd.CombinedOutput()
-		if err == nil && command[0] == "install" {
-			return nil
-		}
-		// The lists may be old or missing: bring them up to date and try once more.
-		if err != nil && command[0] == "update" {
-			return fmt.Errorf("running apt-get update: %w: %s", err, bytes.TrimSpace(out))
-		}
-		say("apt-get %s: %v", command[0], err)
-	}
-	return fmt.Errorf("installing %s with apt-get did not work: try it by hand", strings.Join(packages, " "))
 }
 
 func look(ctx context.Context, o Options) (Facts, Demand, error) {

@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -97,24 +96,6 @@ func TestTheSpaceOfAFolderToBeIsThatOfItsParent(t *testing.T) {
 	below, err := free(filepath.Join(dir, "not", "yet"))
 	require.NoError(t, err)
 	require.InEpsilon(t, have, below, 0.5)
-}
-
-func TestInstallingNeedsAptGet(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	err := install(t.Context(), []string{"runc"}, func(string, ...any) {})
-	require.ErrorContains(t, err, "installing runc: this machine has no apt-get")
-}
-
-func TestInstallingBringsOldListsUpToDate(t *testing.T) {
-	dir := t.TempDir()
-	script := "#!/bin/sh\necho \"$@\" >> " + dir + "/calls\n[ \"$1\" = update ] && : > " + dir + "/fresh\n[ -e " + dir + "/fresh ]\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o755))
-	t.Setenv("PATH", dir+":/usr/bin:/bin")
-	require.NoError(t, install(t.Context(), []string{"runc"}, func(string, ...any) {}))
-	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
-	require.NoError(t, err)
-	const wanted = "install --yes --no-install-recommends runc\n"
-	require.Equal(t, wanted+"update\n"+wanted, string(calls))
 }
 
 func TestLookingAtThisMachineWorks(t *testing.T) {
