@@ -42,8 +42,11 @@ func (c *Controller) reconcile(ctx context.Context, key string) (time.Duration, 
 		return 0, err
 	}
 	isvc, ok := item.(*v1beta1.InferenceService)
-	if !ok || isvc.DeletionTimestamp != nil {
+	if !ok {
 		return 0, nil
+	}
+	if isvc.DeletionTimestamp != nil {
+		return 0, c.release(ctx, isvc)
 	}
 	if c.statuses.newer(key, isvc.ResourceVersion) {
 		// The cache has not seen our last status yet. Its event does not bring us back,
