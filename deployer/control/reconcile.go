@@ -133,6 +133,9 @@ func (c *Controller) deploy(ctx context.Context, isvc *v1beta1.InferenceService,
 	}
 	rev, fresh := revision.Next(what.name, history, hash)
 	in.Revision = rev
+	if in.FormerPorts, err = c.formerPorts(isvc, have, rev.Name); err != nil {
+		return what, err
+	}
 	objects, err := deployer.Render(in)
 	if err != nil {
 		return what, err
