@@ -361,6 +361,29 @@ func TestRequestsStayWithTheFormerPortUntilAsManyPodsHaveTheNewOne(t *testing.T)
 	c.eventually("the new port", func() bool { return c.targets("iris-predictor") == [2]int32{9000, 9000} })
 }
 
+func TestAnObjectThatCannotBeDeletedIsNamed(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", iris)
+	services := c.kube.CoreV1().Services(c.namespace)
+	finalizers := func(value string) {
+		_, err := services.Patch(t.Context(), "iris-predictor", types.MergePatchType, []byte(`{"metadata":{"finalizers":`+value+`}}`), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	finalizers(`["example.com/lb"]`)
+	require.NoError(t, services.Delete(t.Context(), "iris-predictor", metav1.DeleteOptions{}))
+	c.eventually("the problem", func() bool {
+		return c.condition("iris", v1beta1.ConditionPredictorReady).Reason == "ObjectTerminating"
+	})
+	require.Contains(t, c.condition("iris", v1beta1.ConditionPredictorReady).Message, "/iris-predictor is being deleted and still has the finalizers example.com/lb")
+	finalizers("null")
+	c.eventually("another", func() bool {
+		s, err := services.Get(t.Context(), "iris-predictor", metav1.GetOptions{})
+		return err == nil && s.DeletionTimestamp == nil && c.condition("iris", v1beta1.ConditionPredictorReady).Reason != "ObjectTerminating"
+	})
+	r.quiet(c, "iris")
+}
+
 func TestTheSelectorFollowsThePath(t *testing.T) {
 	c := newCluster(t)
 	c.runtime("sk", "sklearn", "example.com/sklearn:1")

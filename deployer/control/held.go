@@ -105,6 +105,7 @@ func heldMeta(k *kind, o *metav1.ObjectMeta) *held {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: o.Name, Namespace: o.Namespace, UID: o.UID, ResourceVersion: o.ResourceVersion,
 			CreationTimestamp: o.CreationTimestamp, DeletionTimestamp: o.DeletionTimestamp,
+			Finalizers: o.Finalizers,
 		},
 	}
 	if owner := metav1.GetControllerOfNoCopy(o); owner != nil {
