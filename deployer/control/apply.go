@@ -106,12 +106,14 @@ func (a *applier) ensure(ctx context.Context, isvc *v1beta1.InferenceService, w 
 	if known == nil {
 		return true, a.create(ctx, isvc, key, w)
 	}
-	if known.hash == w.hash {
+	behind := cached == nil || newer(known.resourceVersion, cached.ResourceVersion)
+	// Digests leave replicas out; where they are ours to keep, whoever changed them took them.
+	scaled := w.appliesReplicas() && !behind && !cached.fields.scaled
+	if known.hash == w.hash && !scaled {
 		return false, nil
 	}
 	// What the cache has not seen is looked at.
-	handover := cached == nil || cached.fields.handover || cached.fields.replicas && !w.appliesReplicas() ||
-		newer(known.resourceVersion, cached.ResourceVersion)
+	handover := behind || cached.fields.handover || cached.fields.replicas && !w.appliesReplicas()
 	return true, a.update(ctx, isvc, key, w, known.uid, handover)
 }
 
