@@ -30,7 +30,7 @@ func (w *workload) route(stopped bool) (*rawservev1alpha1ac.InferenceRouteApplyC
 		}
 		port := rawservev1alpha1ac.RoutePort().
 			WithServicePort(p.Port).
-			WithTargetPort(p.TargetPort).
+			WithTargetPort(w.reachedAt(p)).
 			WithListenPort(listen)
 		if p.Name != "" {
 			port.WithName(p.Name)

@@ -15,6 +15,7 @@ func (w *workload) service() *corev1ac.ServiceApplyConfiguration {
 	}
 	spec := corev1ac.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).WithSelector(selector)
 	for _, p := range w.ports {
+		p.TargetPort = w.reachedAt(p)
 		spec.WithPorts(servicePort(p, p.Port))
 	}
 	return corev1ac.Service(w.name, w.isvc.Namespace).
@@ -41,6 +42,16 @@ func (w *workload) revisionService() *corev1ac.ServiceApplyConfiguration {
 		WithAnnotations(w.annotations).
 		WithOwnerReferences(w.ownerRef()).
 		WithSpec(spec)
+}
+
+// reachedAt is where requests for a port go. The agent's ports are the same in every
+// revision, and the agent of each pod knows its own server's, so they never wait.
+func (w *workload) reachedAt(p ServicePort) int32 {
+	former, ok := w.in.FormerPorts[p.Port]
+	if !ok || p.TargetPort != p.ServerPort || former >= AgentPort && former < AgentPort+2*maxPorts {
+		return p.TargetPort
+	}
+	return former
 }
 
 func servicePort(p ServicePort, port int32) *corev1ac.ServicePortApplyConfiguration {

@@ -85,6 +85,11 @@ type Input struct {
 	// to the server's own port, which pods of both kinds have. Set too late, requests
 	// to the old pods are refused; left on, concurrency is neither counted nor limited.
 	AgentMissing bool
+	// FormerPorts maps ports of the Service to those on which the ready pods of former
+	// revisions listen, as long as these are the most that serve. Requests stay with
+	// them: a Service has one number for all its pods, and where that is the new
+	// server's too early, nothing answers until a new pod is ready.
+	FormerPorts map[int32]int32
 	// Config is the configuration of the controller.
 	Config Config
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,9 +65,33 @@ func (e taken) Error() string {
 	return fmt.Sprintf("%s exists and is not controlled by this InferenceService, so it is left alone. Delete it, or give the InferenceService another name.", e.key)
 }
 
-// errLeftover is returned while an object of a deleted InferenceService of the
+// errLeftover is of a leftover: returned while an object of a deleted InferenceService of the
 // same name has not been collected yet.
 var errLeftover = errors.New("an object of a deleted InferenceService of the same name is still there")
+
+// leftover is an object that is to be gone before another of its name can be made.
+type leftover struct {
+	key objectKey
+	// deleted says whether its deletion has begun.
+	deleted    bool
+	finalizers []string
+}
+
+// Error implements error.
+func (l leftover) Error() string { return l.message() }
+
+// Unwrap makes it an errLeftover.
+func (l leftover) Unwrap() error { return errLeftover }
+
+func (l leftover) message() string {
+	switch {
+	case len(l.finalizers) > 0:
+		return fmt.Sprintf("%s is being deleted and still has the finalizers %s, so another cannot be made. See what is to remove them.", l.key, strings.Join(l.finalizers, ", "))
+	case l.deleted:
+		return fmt.Sprintf("%s is being deleted, so another cannot be made. See what holds it up.", l.key)
+	}
+	return fmt.Sprintf("%s belongs to a deleted InferenceService of the same name. Kubernetes' garbage collector is to delete it; if that does not happen, delete it yourself.", l.key)
+}
 
 // ensure makes one object what it should be and says whether that took a write.
 // cached is what the cache has under the name, nil if nothing.
@@ -81,12 +106,14 @@ func (a *applier) ensure(ctx context.Context, isvc *v1beta1.InferenceService, w 
 	if known == nil {
 		return true, a.create(ctx, isvc, key, w)
 	}
-	if known.hash == w.hash {
+	behind := cached == nil || newer(known.resourceVersion, cached.ResourceVersion)
+	// Digests leave replicas out; where they are ours to keep, whoever changed them took them.
+	scaled := w.appliesReplicas() && !behind && !cached.fields.scaled
+	if known.hash == w.hash && !scaled {
 		return false, nil
 	}
 	// What the cache has not seen is looked at.
-	handover := cached == nil || cached.fields.handover || cached.fields.replicas && !w.appliesReplicas() ||
-		newer(known.resourceVersion, cached.ResourceVersion)
+	handover := behind || cached.fields.handover || cached.fields.replicas && !w.appliesReplicas()
 	return true, a.update(ctx, isvc, key, w, known.uid, handover)
 }
 
@@ -134,11 +161,11 @@ func ownedBy(isvc *v1beta1.InferenceService, key objectKey, object metav1.Object
 	switch {
 	case owner != nil && owner.UID == isvc.UID:
 		if object.GetDeletionTimestamp() != nil {
-			return fmt.Errorf("%s is being deleted: %w", key, errLeftover)
+			return leftover{key, true, object.GetFinalizers()}
 		}
 		return nil
 	case owner != nil && owner.Kind == isvcKind && isServingGroup(owner.APIVersion) && owner.Name == isvc.Name:
-		return fmt.Errorf("%s: %w", key, errLeftover)
+		return leftover{key, object.GetDeletionTimestamp() != nil, object.GetFinalizers()}
 	default:
 		return taken{key}
 	}

@@ -9,6 +9,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -290,6 +291,97 @@ func TestAnObjectOfSomebodyElseIsNamedAndLeftAlone(t *testing.T) {
 	r.again(c, "iris")
 	c.eventually("deployed", func() bool { return c.condition("iris", v1beta1.ConditionPredictorReady).Reason != "NameTaken" })
 	require.Equal(t, "iris-predictor", c.deployment("iris-predictor").Name)
+}
+
+// pod plays the kubelet: a ready pod of a revision.
+func (c *cluster) pod(name, model, revision string) {
+	c.t.Helper()
+	pods := c.kube.CoreV1().Pods(c.namespace)
+	p, err := pods.Create(c.t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+			"app": "isvc." + model + "-predictor", v1beta1.LabelInferenceService: model, v1beta1.LabelComponent: "predictor", deployer.LabelRevision: revision,
+		}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: v1beta1.ContainerServer, Image: "example.com/server:1"}}},
+	}, metav1.CreateOptions{})
+	require.NoError(c.t, err)
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	_, err = pods.UpdateStatus(c.t.Context(), p, metav1.UpdateOptions{})
+	require.NoError(c.t, err)
+}
+
+// targets are the ports to which a predictor's Service and route send requests.
+func (c *cluster) targets(name string) [2]int32 {
+	c.t.Helper()
+	s, err := c.kube.CoreV1().Services(c.namespace).Get(c.t.Context(), name, metav1.GetOptions{})
+	require.NoError(c.t, err)
+	r, err := c.rawserve.RawserveV1alpha1().InferenceRoutes(c.namespace).Get(c.t.Context(), name, metav1.GetOptions{})
+	require.NoError(c.t, err)
+	return [2]int32{s.Spec.Ports[0].TargetPort.IntVal, r.Spec.Ports[0].TargetPort}
+}
+
+// listening has the server listen on another port.
+func listening(port int32) func(*v1beta1.InferenceService) {
+	return func(i *v1beta1.InferenceService) {
+		i.Spec.Predictor.Model.Ports = []corev1.ContainerPort{{ContainerPort: port, Protocol: corev1.ProtocolTCP}}
+	}
+}
+
+func TestARefusedDeploymentLeavesTheAddressOfWhatRunsAlone(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	c.deployed("iris", iris, annotated(v1beta1.AnnotationAutoscalerClass, "none"))
+	require.Equal(t, [2]int32{8080, 8080}, c.targets("iris-predictor"))
+	c.edit("iris", func(i *v1beta1.InferenceService) {
+		listening(9000)(i)
+		i.Spec.Predictor.Model.Resources = corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")},
+			Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
+		}
+	})
+	c.eventually("the problem", func() bool {
+		return c.condition("iris", v1beta1.ConditionPredictorReady).Reason == v1beta1.ReasonReconcileFailed
+	})
+	require.Contains(t, c.condition("iris", v1beta1.ConditionPredictorReady).Message, "must be less than or equal to cpu limit")
+	require.Equal(t, [2]int32{8080, 8080}, c.targets("iris-predictor"))
+}
+
+func TestRequestsStayWithTheFormerPortUntilAsManyPodsHaveTheNewOne(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", iris, annotated(v1beta1.AnnotationAutoscalerClass, "none"))
+	c.pod("old", "iris", "iris-predictor-00001")
+	r.quiet(c, "iris")
+	c.edit("iris", listening(9000))
+	c.eventually("a new revision", func() bool {
+		return c.deployment("iris-predictor").Labels[deployer.LabelRevision] == "iris-predictor-00002"
+	})
+	r.quiet(c, "iris")
+	require.Equal(t, [2]int32{8080, 8080}, c.targets("iris-predictor"))
+	c.pod("new", "iris", "iris-predictor-00002")
+	c.eventually("the new port", func() bool { return c.targets("iris-predictor") == [2]int32{9000, 9000} })
+}
+
+func TestAnObjectThatCannotBeDeletedIsNamed(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", iris)
+	services := c.kube.CoreV1().Services(c.namespace)
+	finalizers := func(value string) {
+		_, err := services.Patch(t.Context(), "iris-predictor", types.MergePatchType, []byte(`{"metadata":{"finalizers":`+value+`}}`), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	finalizers(`["example.com/lb"]`)
+	require.NoError(t, services.Delete(t.Context(), "iris-predictor", metav1.DeleteOptions{}))
+	c.eventually("the problem", func() bool {
+		return c.condition("iris", v1beta1.ConditionPredictorReady).Reason == "ObjectTerminating"
+	})
+	require.Contains(t, c.condition("iris", v1beta1.ConditionPredictorReady).Message, "/iris-predictor is being deleted and still has the finalizers example.com/lb")
+	finalizers("null")
+	c.eventually("another", func() bool {
+		s, err := services.Get(t.Context(), "iris-predictor", metav1.GetOptions{})
+		return err == nil && s.DeletionTimestamp == nil && c.condition("iris", v1beta1.ConditionPredictorReady).Reason != "ObjectTerminating"
+	})
+	r.quiet(c, "iris")
 }
 
 func TestTheSelectorFollowsThePath(t *testing.T) {

@@ -71,6 +71,7 @@ type Controller struct {
 
 	credentials credentialCache
 	statuses    statusVersions
+	failures    failures
 
 	portsMu sync.Mutex
 	ports   ports.Book
@@ -115,6 +116,7 @@ func New(options Options) (*Controller, error) {
 			entries: map[string]credentialEntry{},
 		},
 		statuses: statusVersions{written: map[string]string{}},
+		failures: failures{byKey: map[string]failure{}},
 	}
 	c.queue, err = queue.New(queue.Options{
 		Name: "deployer", Workers: options.Workers, Reconcile: c.reconcile, Logger: options.Logger, Clock: options.Clock,

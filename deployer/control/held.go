@@ -105,6 +105,7 @@ func heldMeta(k *kind, o *metav1.ObjectMeta) *held {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: o.Name, Namespace: o.Namespace, UID: o.UID, ResourceVersion: o.ResourceVersion,
 			CreationTimestamp: o.CreationTimestamp, DeletionTimestamp: o.DeletionTimestamp,
+			Finalizers: o.Finalizers,
 		},
 	}
 	if owner := metav1.GetControllerOfNoCopy(o); owner != nil {
@@ -145,12 +146,31 @@ func trimPod(in any) (any, error) {
 	return out, nil
 }
 
-// withoutAgent says whether a pod takes requests and has no agent to take them.
-func withoutAgent(p *corev1.Pod) bool {
-	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+// serves says whether a pod takes requests.
+func serves(p *corev1.Pod) bool {
+	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-	return ready && p.DeletionTimestamp == nil &&
+}
+
+// formerServe says whether more pods of former revisions take requests than of the latest.
+func formerServe(pods []*corev1.Pod, latest string) bool {
+	former, now := 0, 0
+	for _, p := range pods {
+		switch {
+		case !serves(p):
+		case p.Labels[deployer.LabelRevision] == latest:
+			now++
+		default:
+			former++
+		}
+	}
+	return former > now
+}
+
+// withoutAgent says whether a pod takes requests and has no agent to take them.
+func withoutAgent(p *corev1.Pod) bool {
+	return serves(p) &&
 		!slices.ContainsFunc(p.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == deployer.AgentContainer })
 }
 

@@ -208,6 +208,25 @@ func (c *Controller) listenPorts(isvc *v1beta1.InferenceService, runtime *deploy
 	return c.ports.Allocate(isvc.Namespace, deployer.Name(isvc, deployer.Predictor), routed)
 }
 
+// formerPorts are the ports on which requests have reached the predictor so far, as
+// long as more ready pods are of former revisions than of the given one. At equal
+// numbers Kubernetes goes on to remove the former ones.
+func (c *Controller) formerPorts(isvc *v1beta1.InferenceService, have owned, revision string) (map[int32]int32, error) {
+	route := have.own(routeKind, deployer.Name(isvc, deployer.Predictor))
+	if route == nil {
+		return nil, nil
+	}
+	pods, err := c.podsOf(isvc)
+	if err != nil || !formerServe(pods, revision) {
+		return nil, err
+	}
+	out := map[int32]int32{}
+	for _, p := range route.route.Spec.Ports {
+		out[p.ServicePort] = p.TargetPort
+	}
+	return out, nil
+}
+
 // recordRevision writes a revision down before anything is named after it.
 func (c *Controller) recordRevision(ctx context.Context, isvc *v1beta1.InferenceService, rev deployer.Revision, hash string, runtime *deployer.ChosenRuntime) error {
 	object, err := revision.Object(isvc, rev, hash, revision.Data{Predictor: isvc.Spec.Predictor, Runtime: runtime})

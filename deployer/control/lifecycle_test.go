@@ -7,6 +7,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/deployer/revision"
@@ -152,6 +153,22 @@ func TestReplicasBelongToWhoeverScales(t *testing.T) {
 	update("gs://models/iris-3")
 	require.Equal(t, int32(0), *c.deployment("iris-predictor").Spec.Replicas, "an update does not wake")
 	require.Equal(t, "iris-predictor-00003", c.deployment("iris-predictor").Labels["rawserve.dev/revision"])
+}
+
+func TestAFixedNumberOfReplicasIsKept(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	r := c.deployed("iris", iris, annotated(v1beta1.AnnotationAutoscalerClass, "none"), func(i *v1beta1.InferenceService) { *i.Spec.Predictor.MinReplicas = 3 })
+	for _, n := range []int32{7, 1} {
+		_, err := c.kube.AppsV1().Deployments(c.namespace).UpdateScale(t.Context(), "iris-predictor",
+			&autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "iris-predictor", Namespace: c.namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: n}}, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		c.eventually("the number to be back", func() bool { return *c.deployment("iris-predictor").Spec.Replicas == 3 })
+	}
+	_, err := c.kube.AppsV1().Deployments(c.namespace).Patch(t.Context(), "iris-predictor", types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	require.NoError(t, err)
+	c.eventually("the number to be back", func() bool { return *c.deployment("iris-predictor").Spec.Replicas == 3 })
+	r.quiet(c, "iris")
 }
 
 func TestReplicasNeverScaledSurviveAnUpdate(t *testing.T) {

@@ -31,6 +31,8 @@ type ownership struct {
 	// replicas is true when replicas are ours by applying. An apply that leaves them
 	// out would remove them, so they have to be handed over before that.
 	replicas bool
+	// scaled is true when replicas are ours in whatever way.
+	scaled bool
 }
 
 // formerManagers are the field managers of controllers that we take objects over
@@ -62,8 +64,9 @@ func ownershipOf(entries []metav1.ManagedFieldsEntry) ownership {
 			if entry.Operation == metav1.ManagedFieldsOperationUpdate && !rest.Empty() {
 				out.handover = true
 			}
-			if entry.Operation == metav1.ManagedFieldsOperationApply && set.Has(replicasPath) {
-				out.replicas = true
+			if set.Has(replicasPath) {
+				out.scaled = true
+				out.replicas = out.replicas || entry.Operation == metav1.ManagedFieldsOperationApply
 			}
 			if text, err := rest.ToJSON(); err == nil {
 				sum.Write(text)

@@ -30,7 +30,10 @@ func TestOwnershipTellsDriftFromScaling(t *testing.T) {
 		fields(deployer.FieldManager, update, "", paused), fields("rawserve-autoscaler", update, "scale", scale),
 		fields("kube-controller-manager", update, "status", `{"f:status":{}}`),
 	})
-	require.Equal(t, created, scaled)
+	require.True(t, created.scaled)
+	require.False(t, scaled.scaled)
+	scaled.scaled = true
+	require.Equal(t, created, scaled, "nothing else")
 	require.False(t, scaled.suspect)
 
 	edited := ownershipOf([]metav1.ManagedFieldsEntry{fields(deployer.FieldManager, update, "", scale), fields("kubectl-edit", update, "", paused)})

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -9,7 +8,6 @@ import (
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 	"github.com/rawserve/rawserve/deployer"
 	"github.com/rawserve/rawserve/deployer/ports"
-	"github.com/rawserve/rawserve/deployer/revision"
 	"github.com/rawserve/rawserve/deployer/status"
 )
 
@@ -19,11 +17,13 @@ const (
 	reasonNameTaken = "NameTaken"
 	// reasonNoListenPort: every listen port is taken.
 	reasonNoListenPort = "NoListenPort"
+	// reasonObjectTerminating: an object that is needed anew is still being deleted.
+	reasonObjectTerminating = "ObjectTerminating"
 )
 
-// failures are the words of modelStatus for the reasons of the core. The others
+// failureReasons are the words of modelStatus for the reasons of the core. The others
 // are InvalidPredictorSpec.
-var failures = map[deployer.Reason]v1beta1.FailureReason{
+var failureReasons = map[deployer.Reason]v1beta1.FailureReason{
 	deployer.ReasonNoSupportingRuntime:  v1beta1.FailureNoSupportingRuntime,
 	deployer.ReasonRuntimeNotRecognized: v1beta1.FailureRuntimeNotRecognized,
 	deployer.ReasonRuntimeDisabled:      v1beta1.FailureRuntimeDisabled,
@@ -39,7 +39,7 @@ func problemOf(err error) (problem *status.Problem, transient bool) {
 	case err == nil:
 		return nil, false
 	case errors.As(err, &cause):
-		failure, ok := failures[cause.Reason]
+		failure, ok := failureReasons[cause.Reason]
 		if !ok {
 			failure = v1beta1.FailureInvalidPredictorSpec
 		}
@@ -48,11 +48,9 @@ func problemOf(err error) (problem *status.Problem, transient bool) {
 		return &status.Problem{Reason: reasonNameTaken, Message: name.Error()}, false
 	case errors.Is(err, ports.ErrFull):
 		return &status.Problem{Reason: reasonNoListenPort, Message: err.Error()}, false
-	case errors.Is(err, errLeftover), errors.Is(err, revision.ErrOther),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		apierrors.IsConflict(err), apierrors.IsNotFound(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
-		apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err):
-		return nil, true
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		// What was asked for is at fault: the same request gets the same answer.
+		return &status.Problem{Reason: v1beta1.ReasonReconcileFailed, Message: err.Error()}, false
 	}
-	return &status.Problem{Reason: v1beta1.ReasonReconcileFailed, Message: err.Error()}, false
+	return nil, true
 }

@@ -42,8 +42,11 @@ func (c *Controller) reconcile(ctx context.Context, key string) (time.Duration, 
 		return 0, err
 	}
 	isvc, ok := item.(*v1beta1.InferenceService)
-	if !ok || isvc.DeletionTimestamp != nil {
+	if !ok {
 		return 0, nil
+	}
+	if isvc.DeletionTimestamp != nil {
+		return 0, c.release(ctx, isvc)
 	}
 	if c.statuses.newer(key, isvc.ResourceVersion) {
 		// The cache has not seen our last status yet. Its event does not bring us back,
@@ -62,14 +65,18 @@ func (c *Controller) pass(ctx context.Context, isvc *v1beta1.InferenceService) (
 	if err != nil {
 		return 0, "error", err
 	}
+	key := isvc.Namespace + "/" + isvc.Name
 	what, failed := c.deploy(ctx, isvc, have)
 	problem, transient := problemOf(failed)
-	switch {
-	case errors.Is(failed, errLeftover):
-		// Collected soon; a deletion's event brings us back earlier.
-		return time.Second, "error", nil
-	case transient:
-		return 0, "error", failed
+	if transient {
+		if ctx.Err() == nil {
+			problem = lasting(failed, c.failures.failed(key, c.Clock.Now()), c.Clock.Now())
+		}
+		if problem == nil {
+			return 0, "error", failed
+		}
+	} else {
+		c.failures.forget(key)
 	}
 	if problem == nil {
 		if err := c.prune(ctx, isvc, have, what); err != nil {
@@ -82,7 +89,7 @@ func (c *Controller) pass(ctx context.Context, isvc *v1beta1.InferenceService) (
 		return 0, "error", err
 	case !stored:
 		return 100 * time.Millisecond, "error", nil
-	case problem != nil && problem.Reason == v1beta1.ReasonReconcileFailed:
+	case problem != nil && (problem.Reason == v1beta1.ReasonReconcileFailed || transient):
 		// Nothing tells when the API server would take it, so it is tried with backoff.
 		return 0, "problem", failed
 	case problem != nil:
@@ -130,6 +137,9 @@ func (c *Controller) deploy(ctx context.Context, isvc *v1beta1.InferenceService,
 	}
 	rev, fresh := revision.Next(what.name, history, hash)
 	in.Revision = rev
+	if in.FormerPorts, err = c.formerPorts(isvc, have, rev.Name); err != nil {
+		return what, err
+	}
 	objects, err := deployer.Render(in)
 	if err != nil {
 		return what, err

@@ -125,11 +125,11 @@ func isTrue(s v1beta1.InferenceServiceStatus, t v1beta1.ConditionType) bool {
 // not just how Kubernetes is getting on.
 func isProblem(reason string) bool {
 	switch reason {
-	case v1beta1.ReasonReconcileFailed, reasonNameTaken, reasonNoListenPort, status.ReasonStartFailed,
+	case v1beta1.ReasonReconcileFailed, reasonNameTaken, reasonNoListenPort, reasonObjectTerminating, status.ReasonStartFailed,
 		string(deployer.ReasonInvalidSpec), string(deployer.ReasonStorageNotSupported), string(deployer.ReasonCredentialsMissing), string(deployer.ReasonNotSupported):
 		return true
 	}
-	_, core := failures[deployer.Reason(reason)]
+	_, core := failureReasons[deployer.Reason(reason)]
 	return core
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,7 +74,12 @@ func TestOnlyLastingErrorsAreProblems(t *testing.T) {
 			&status.Problem{Reason: "ReconcileFailed", Message: `services "iris" is forbidden: quota`}, false},
 		{"a conflict", wrap(apierrors.NewConflict(services, "iris", errors.New("changed"))), nil, true},
 		{"a busy API server", wrap(apierrors.NewTooManyRequestsError("later")), nil, true},
-		{"a leftover", wrap(errLeftover), nil, true},
+		{"an object too large", wrap(apierrors.NewRequestEntityTooLargeError("etcd")),
+			&status.Problem{Reason: "ReconcileFailed", Message: "applying: Request entity too large: etcd"}, false},
+		{"a failing webhook", wrap(apierrors.NewInternalError(errors.New("failed calling webhook"))), nil, true},
+		{"a change of etcd's leader", wrap(errors.New("etcdserver: leader changed")), nil, true},
+		{"a cut connection", wrap(io.ErrUnexpectedEOF), nil, true},
+		{"a leftover", wrap(leftover{}), nil, true},
 	} {
 		t.Run(c.situation, func(t *testing.T) {
 			problem, transient := problemOf(c.err)

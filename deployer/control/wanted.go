@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -45,7 +46,24 @@ func want(k *kind, config any) (wanted, error) {
 	return w, nil
 }
 
-// wantedObjects lists what has to be there, in the order in which it is made: the
+// deploymentFirst has the pods of a model that is there already change before its
+// address does. Where the API server refuses the new Deployment, requests go on to
+// the pods that serve.
+func deploymentFirst(list []wanted) []wanted {
+	out := slices.Clone(list)
+	slices.SortStableFunc(out, func(a, b wanted) int {
+		switch {
+		case a.kind == deploymentKind && b.kind != deploymentKind:
+			return -1
+		case b.kind == deploymentKind && a.kind != deploymentKind:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// wantedObjects lists what has to be there, in the order in which it is first made: the
 // Service before the route that names it, and both before the pods, so that there
 // is an address before anything can be ready; the scaler last, because it needs
 // the Deployment.

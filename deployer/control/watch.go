@@ -167,6 +167,7 @@ func (c *Controller) isvcDeleted(in any) {
 	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(in); err == nil {
 		c.statuses.forget(key)
 		c.credentials.forget(key)
+		c.failures.forget(key)
 		c.queue.Add(key)
 	}
 }

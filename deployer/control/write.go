@@ -15,6 +15,9 @@ func (c *Controller) apply(ctx context.Context, isvc *v1beta1.InferenceService, 
 	if err != nil {
 		return nil, err
 	}
+	if objects.Deployment != nil && have.named(deploymentKind, isvc.Namespace, *objects.Deployment.Name) != nil {
+		list = deploymentFirst(list)
+	}
 	keys := map[objectKey]bool{}
 	for _, w := range list {
 		name := w.object.GetName()
