@@ -292,6 +292,10 @@ func requirePromises(t *testing.T, p Policy, before State, o Observation, d Deci
 			require.GreaterOrEqual(t, before.StartingSince.before(o.Now), p.ProgressDeadline, "never zero while a replica loads")
 		}
 	}
+	if o.Replicas > 0 && d.Reason == ReasonStartFailed {
+		require.Zero(t, o.Ready, "what serves is never given up")
+		require.GreaterOrEqual(t, before.NoneReadySince.before(o.Now), p.ProgressDeadline)
+	}
 	if n == 0 || o.Ready == 0 {
 		require.NotEqual(t, v1alpha1.PathDirect, d.Path, "no direct path to nothing")
 	}

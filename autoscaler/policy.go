@@ -41,8 +41,8 @@ type Policy struct {
 	Capacity float64
 	// StableWindow and BurstWindow are the times demand is averaged over.
 	StableWindow, BurstWindow time.Duration
-	// BurstThreshold is the demand, as a multiple of what the replicas carry, at
-	// which burst mode starts.
+	// BurstThreshold is the number of replicas that the burst window asks for, as a
+	// multiple of the ready ones, at which burst mode starts.
 	BurstThreshold float64
 	// UpRate and DownRate bound the factor of one step.
 	UpRate, DownRate float64
@@ -50,7 +50,8 @@ type Policy struct {
 	DownDelay time.Duration
 	// ZeroGrace is how long the switch of the path may take before it is reported.
 	ZeroGrace time.Duration
-	// Retention is the shortest time the last replica stays after demand ended.
+	// Retention is how long the last replica stays once a stable window has passed
+	// without demand.
 	Retention time.Duration
 	// BurstCapacity is the room that the direct path needs: -1 forbids it, 0 asks for none.
 	BurstCapacity int64

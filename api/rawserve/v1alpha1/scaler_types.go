@@ -143,8 +143,9 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:Maximum=100
 	// +optional
 	BurstWindowPercentage *int32 `json:"burstWindowPercentage,omitempty"`
-	// BurstThresholdPercentage is the demand over the burst window, as a share of what
-	// the ready replicas carry, at which burst mode starts. Default 200, 110 to 1000.
+	// BurstThresholdPercentage is the number of replicas that the demand over the burst
+	// window asks for, as a share of those that are ready (at least 1), at which burst
+	// mode starts. Default 200, 110 to 1000.
 	// +kubebuilder:validation:Minimum=110
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
@@ -167,8 +168,8 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 1s to 1h"
 	// +optional
 	ScaleToZeroGracePeriod *metav1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
-	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
-	// demand ended. Default 0s, at most 1h.
+	// ScaleToZeroPodRetentionPeriod is how long the last replica stays once the stable
+	// window has passed without demand. Default 0s, at most 1h.
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 0s to 1h"
 	// +optional
 	ScaleToZeroPodRetentionPeriod *metav1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`

@@ -36,8 +36,9 @@ type ScalerSpecApplyConfiguration struct {
 	StableWindow *v1.Duration `json:"stableWindow,omitempty"`
 	// BurstWindowPercentage is the burst window as a share of the stable one. Default 10.
 	BurstWindowPercentage *int32 `json:"burstWindowPercentage,omitempty"`
-	// BurstThresholdPercentage is the demand over the burst window, as a share of what
-	// the ready replicas carry, at which burst mode starts. Default 200, 110 to 1000.
+	// BurstThresholdPercentage is the number of replicas that the demand over the burst
+	// window asks for, as a share of those that are ready (at least 1), at which burst
+	// mode starts. Default 200, 110 to 1000.
 	BurstThresholdPercentage *int32 `json:"burstThresholdPercentage,omitempty"`
 	// MaxScaleUpRate is the largest factor by which replicas grow in one decision. Default 1000, above 1.
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
@@ -49,8 +50,8 @@ type ScalerSpecApplyConfiguration struct {
 	// be confirmed before the reason becomes PathUnconfirmed. The last replica stays
 	// until it is confirmed, however long that takes. Default 30s, 1s to 1h.
 	ScaleToZeroGracePeriod *v1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
-	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
-	// demand ended. Default 0s, at most 1h.
+	// ScaleToZeroPodRetentionPeriod is how long the last replica stays once the stable
+	// window has passed without demand. Default 0s, at most 1h.
 	ScaleToZeroPodRetentionPeriod *v1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`
 	// TargetBurstCapacity is the number of requests beyond present demand that the ready
 	// replicas must be able to take for the path to be direct; below it, requests go
