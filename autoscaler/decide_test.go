@@ -89,6 +89,33 @@ func TestALostReplicaIsNoReasonToShrink(t *testing.T) {
 	require.EqualValues(t, 10, *d.Replicas)
 }
 
+func TestAStepDownIsMeasuredAgainstWhatIsReadyAndHasItsTime(t *testing.T) {
+	state := State{}
+	for second := range 70 {
+		_, state = Decide(policy(nil), state, at(second, 16, 8, 5))
+		state.SteppedDown = 0
+	}
+	replicas, ready := int32(16), int32(8)
+	for _, c := range []struct {
+		after time.Duration
+		want  int32
+	}{
+		{0, 4},                       // half of the 8 that are ready
+		{20 * time.Millisecond, 4},   // our own write is seen
+		{time.Second, 4},             // the next tick
+		{1980 * time.Millisecond, 2}, // the one after it, a little early
+		{3 * time.Second, 2},
+		{4 * time.Second, 1},
+	} {
+		o := at(70, replicas, ready, 5)
+		o.Now = o.Now.Add(c.after)
+		var d Decision
+		d, state = Decide(policy(nil), state, o)
+		require.Equal(t, c.want, *d.Replicas, "after %s: %s", c.after, d.Message)
+		replicas, ready = *d.Replicas, *d.Replicas
+	}
+}
+
 func TestRetryAfterAFailedStartWhileRequestsKeepWaiting(t *testing.T) {
 	p := policy(func(p *Policy) { p.Min, p.ProgressDeadline = 0, 20*time.Second })
 	state := State{Initialized: true}

@@ -154,7 +154,8 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
-	// MaxScaleDownRate is the largest factor by which replicas shrink in one decision. Default 2, above 1.
+	// MaxScaleDownRate is the largest factor by which replicas shrink in one step, from
+	// those that are ready; steps are two seconds apart. Default 2, above 1.
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`

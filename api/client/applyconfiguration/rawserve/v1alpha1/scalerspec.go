@@ -42,7 +42,8 @@ type ScalerSpecApplyConfiguration struct {
 	BurstThresholdPercentage *int32 `json:"burstThresholdPercentage,omitempty"`
 	// MaxScaleUpRate is the largest factor by which replicas grow in one decision. Default 1000, above 1.
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
-	// MaxScaleDownRate is the largest factor by which replicas shrink in one decision. Default 2, above 1.
+	// MaxScaleDownRate is the largest factor by which replicas shrink in one step, from
+	// those that are ready; steps are two seconds apart. Default 2, above 1.
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`
 	// ScaleDownDelay is how long demand must stay lower before replicas shrink. Default 0s, at most 1h.
 	ScaleDownDelay *v1.Duration `json:"scaleDownDelay,omitempty"`
