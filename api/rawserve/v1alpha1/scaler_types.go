@@ -176,8 +176,11 @@ type ScalerSpec struct {
 	ScaleToZeroPodRetentionPeriod *metav1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`
 	// TargetBurstCapacity is the number of requests beyond present demand that the ready
 	// replicas must be able to take for the path to be direct; below it, requests go
-	// through the activators only. -1 means always through them, 0 never but at zero.
-	// Default: one replica's ContainerConcurrency where that is set, 0 otherwise.
+	// through the activators only. A replica takes its concurrency target, but no more
+	// than ContainerConcurrency; where replicas follow rps alone, all of it is in requests
+	// per second. -1 means always through the activators, 0 never but at zero.
+	// Default: one replica's ContainerConcurrency where that is set, each taking as much;
+	// 0 otherwise.
 	// +kubebuilder:validation:Minimum=-1
 	// +optional
 	TargetBurstCapacity *int64 `json:"targetBurstCapacity,omitempty"`
