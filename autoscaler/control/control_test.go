@@ -369,6 +369,73 @@ func TestOfTwoScalersOfOneTargetTheOlderOneDecides(t *testing.T) {
 	}, patience, 50*time.Millisecond, "it decides once the other is gone")
 }
 
+// warnings are the reasons of the warnings told so far.
+func (w *world) warnings() (reasons []string) {
+	for _, e := range w.told() {
+		if rest, ok := strings.CutPrefix(e, "Warning "); ok {
+			reason, _, _ := strings.Cut(rest, " ")
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
+}
+
+func TestWhatNeedsAttentionIsAWarningOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		min     int32
+		arrange func(*world, *v1alpha1.Scaler)
+		happen  func(*world)
+		want    string
+	}{
+		"activators that do not confirm": {0, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ScaleToZeroGracePeriod = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(w *world) { w.ready(1) }, "PathUnconfirmed"},
+		"a start that fails, of a target that stays": {1, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ProgressDeadline = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(*world) {}, "StartFailed"},
+		"a start that fails, to zero": {0, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ProgressDeadline = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(*world) {}, "StartFailed"},
+		"no metrics": {1, func(*world, *v1alpha1.Scaler) {}, func(w *world) {
+			w.ready(1)
+			w.metrics.fail("the metrics adapter does not answer")
+		}, "NoData"},
+		"a policy that makes no sense": {1, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.StableWindow = &metav1.Duration{Duration: 6*time.Second + time.Microsecond}
+		}, func(*world) {}, "InvalidPolicy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deployment(1)
+			w.route()
+			w.create(c.min, func(s *v1alpha1.Scaler) { c.arrange(w, s) })
+			c.happen(w)
+			stop := w.run()
+			for range 60 {
+				w.second()
+			}
+			require.Equal(t, []string{c.want}, w.warnings())
+			stop()
+			w.run()
+			w.second()
+			require.Empty(t, w.warnings(), "a new leader does not repeat it")
+		})
+	}
+}
+
+func TestAMomentWithoutDataIsNoWarning(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.run()
+	for n := range 60 {
+		w.metrics.fail([]string{"", "the metrics adapter does not answer"}[n/10%2])
+		w.second()
+	}
+	require.Empty(t, w.warnings())
+}
+
 func TestANewLeaderGoesOnWhereTheOldOneStopped(t *testing.T) {
 	w := newWorld(t)
 	w.deployment(1)

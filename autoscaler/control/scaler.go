@@ -44,6 +44,10 @@ type entry struct {
 	// failure is why the target cannot be scaled; nil when it can.
 	failure *scaleFailure
 
+	// noDataSince is since when signals are missing, and noDataTold whether that was told.
+	noDataSince time.Time
+	noDataTold  bool
+
 	// status is what was last written, and when.
 	status        v1alpha1.ScalerStatus
 	statusWritten time.Time
@@ -85,7 +89,11 @@ func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Dura
 	if scaleErr := c.writeScale(ctx, e, scaler, t, seen, decision); scaleErr != nil && err == nil {
 		err = scaleErr
 	}
-	if statusErr := c.writeStatus(ctx, e, scaler, c.statusOf(e, scaler, seen, decision)); statusErr != nil && err == nil {
+	before := e.status.Reason
+	switch statusErr := c.writeStatus(ctx, e, scaler, c.statusOf(e, scaler, seen, decision)); {
+	case statusErr == nil:
+		c.attention(e, scaler, before, t, seen, decision)
+	case err == nil:
 		err = statusErr
 	}
 	c.metrics.ready.WithLabelValues(scaler.Namespace, scaler.Name).Set(float64(seen.Ready))
