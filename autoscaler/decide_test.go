@@ -89,6 +89,33 @@ func TestALostReplicaIsNoReasonToShrink(t *testing.T) {
 	require.EqualValues(t, 10, *d.Replicas)
 }
 
+func TestAStepDownIsMeasuredAgainstWhatIsReadyAndHasItsTime(t *testing.T) {
+	state := State{}
+	for second := range 70 {
+		_, state = Decide(policy(nil), state, at(second, 16, 8, 5))
+		state.SteppedDown = 0
+	}
+	replicas, ready := int32(16), int32(8)
+	for _, c := range []struct {
+		after time.Duration
+		want  int32
+	}{
+		{0, 4},                       // half of the 8 that are ready
+		{20 * time.Millisecond, 4},   // our own write is seen
+		{time.Second, 4},             // the next tick
+		{1980 * time.Millisecond, 2}, // the one after it, a little early
+		{3 * time.Second, 2},
+		{4 * time.Second, 1},
+	} {
+		o := at(70, replicas, ready, 5)
+		o.Now = o.Now.Add(c.after)
+		var d Decision
+		d, state = Decide(policy(nil), state, o)
+		require.Equal(t, c.want, *d.Replicas, "after %s: %s", c.after, d.Message)
+		replicas, ready = *d.Replicas, *d.Replicas
+	}
+}
+
 func TestRetryAfterAFailedStartWhileRequestsKeepWaiting(t *testing.T) {
 	p := policy(func(p *Policy) { p.Min, p.ProgressDeadline = 0, 20*time.Second })
 	state := State{Initialized: true}
@@ -163,7 +190,7 @@ func newWorld(seed uint64) *world {
 		}
 		p.Retention = time.Duration(w.IntN(10)) * time.Second
 		p.ProgressDeadline = time.Duration(5+w.IntN(60)) * time.Second
-		p.BurstCapacity = int64(w.IntN(12)) - 1
+		p.BurstCapacity, p.Capacity = int64(w.IntN(12))-1, 10
 		if w.IntN(3) == 0 {
 			p.Metrics = append(p.Metrics, Metric{Name: v1alpha1.MetricRPS, Aim: 5})
 		}
@@ -292,6 +319,10 @@ func requirePromises(t *testing.T, p Policy, before State, o Observation, d Deci
 			require.GreaterOrEqual(t, before.StartingSince.before(o.Now), p.ProgressDeadline, "never zero while a replica loads")
 		}
 	}
+	if o.Replicas > 0 && d.Reason == ReasonStartFailed {
+		require.Zero(t, o.Ready, "what serves is never given up")
+		require.GreaterOrEqual(t, before.NoneReadySince.before(o.Now), p.ProgressDeadline)
+	}
 	if n == 0 || o.Ready == 0 {
 		require.NotEqual(t, v1alpha1.PathDirect, d.Path, "no direct path to nothing")
 	}
@@ -302,8 +333,8 @@ func TestPolicyDefaultsAreThoseOfTheAPI(t *testing.T) {
 	require.Empty(t, errs)
 	require.Equal(t, Policy{
 		Min: 1, Initial: 1, Activation: 1,
-		Metrics:      []Metric{{Name: v1alpha1.MetricConcurrency, Aim: 70}},
-		Capacity:     100,
+		Metrics:      []Metric{{Name: v1alpha1.MetricConcurrency, Full: 100, Aim: 70}},
+		Room:         v1alpha1.MetricConcurrency,
 		StableWindow: time.Minute, BurstWindow: 6 * time.Second, BurstThreshold: 2,
 		UpRate: 1000, DownRate: 2,
 		ZeroGrace: 30 * time.Second, ProgressDeadline: 10 * time.Minute,
@@ -317,9 +348,37 @@ func TestTheConcurrencyTargetIsNeverAboveTheHardLimit(t *testing.T) {
 		Metrics: []v1alpha1.ScalerMetric{{Name: v1alpha1.MetricConcurrency, Target: &target}, {Name: v1alpha1.MetricRPS}},
 	})
 	require.Empty(t, errs)
-	require.Equal(t, []Metric{{Name: v1alpha1.MetricConcurrency, Aim: 7}, {Name: v1alpha1.MetricRPS, Aim: 140}}, p.Metrics)
-	require.EqualValues(t, 10, p.BurstCapacity, "one replica's worth")
-	require.EqualValues(t, 10, p.Capacity)
+	require.Equal(t, []Metric{{Name: v1alpha1.MetricConcurrency, Full: 10, Aim: 7}, {Name: v1alpha1.MetricRPS, Full: 200, Aim: 140}}, p.Metrics)
+}
+
+func TestRoomIsCountedInTheSignalThatReplicasFollow(t *testing.T) {
+	const concurrency, rps = v1alpha1.MetricConcurrency, v1alpha1.MetricRPS
+	quantity := func(s string) *resource.Quantity { q := resource.MustParse(s); return &q }
+	twelve := int64(12)
+	for name, c := range map[string]struct {
+		metrics []v1alpha1.ScalerMetric
+		limit   int64
+		room    *int64
+		want    Policy
+	}{
+		"no limit, none asked for":        {nil, 0, nil, Policy{Room: concurrency}},
+		"a limit asks for one replica's":  {nil, 10, nil, Policy{Room: concurrency, BurstCapacity: 10, Capacity: 10}},
+		"of the limit, whatever the aim":  {[]v1alpha1.ScalerMetric{{Name: concurrency, Target: quantity("5")}}, 10, nil, Policy{Room: concurrency, BurstCapacity: 10, Capacity: 10}},
+		"also with replicas by the rate":  {[]v1alpha1.ScalerMetric{{Name: rps}}, 10, nil, Policy{Room: concurrency, BurstCapacity: 10, Capacity: 10}},
+		"asked for, a target":             {[]v1alpha1.ScalerMetric{{Name: concurrency, Target: quantity("5")}}, 0, &twelve, Policy{Room: concurrency, BurstCapacity: 12, Capacity: 5}},
+		"asked for, a target under limit": {[]v1alpha1.ScalerMetric{{Name: concurrency, Target: quantity("5")}}, 10, &twelve, Policy{Room: concurrency, BurstCapacity: 12, Capacity: 5}},
+		"asked for, a limit under target": {[]v1alpha1.ScalerMetric{{Name: concurrency, Target: quantity("50")}}, 10, &twelve, Policy{Room: concurrency, BurstCapacity: 12, Capacity: 10}},
+		"asked for, by the rate":          {[]v1alpha1.ScalerMetric{{Name: rps, Target: quantity("30")}}, 10, &twelve, Policy{Room: rps, BurstCapacity: 12, Capacity: 30}},
+		"asked for, by both":              {[]v1alpha1.ScalerMetric{{Name: rps}, {Name: concurrency}}, 0, &twelve, Policy{Room: concurrency, BurstCapacity: 12, Capacity: 100}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, errs := PolicyFrom(v1alpha1.ScalerSpec{
+				ScaleTargetRef: v1alpha1.ScaleTargetRef{Name: "iris"}, ContainerConcurrency: c.limit, Metrics: c.metrics, TargetBurstCapacity: c.room,
+			})
+			require.Empty(t, errs)
+			require.Equal(t, c.want, Policy{Room: p.Room, BurstCapacity: p.BurstCapacity, Capacity: p.Capacity})
+		})
+	}
 }
 
 func BenchmarkDecide(b *testing.B) {

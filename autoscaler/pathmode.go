@@ -8,8 +8,9 @@ import (
 )
 
 // ExcessBurstCapacity is the room that is left for a burst: what the ready
-// replicas can take less the present demand and the room asked for. The path is
-// direct while it is not negative. Asking for -1 never leaves room, for 0 always.
+// replicas can take less the present demand and the room asked for, in requests at a
+// time or in requests a second. The path is direct while it is not negative. Asking
+// for -1 never leaves room, for 0 always.
 //
 //	3 ready × 10 − 12 wanted − 15 in progress = 3
 func ExcessBurstCapacity(ready int32, capacity float64, wanted int64, demand float64) float64 {
@@ -37,8 +38,9 @@ func (e *evaluation) path() (v1alpha1.PathMode, string) {
 		present = v1alpha1.PathDirect
 	}
 	room, roomKnown := 0.0, true
+	load := e.roomSignal()
 	if e.policy.BurstCapacity > 0 {
-		room, roomKnown = ExcessBurstCapacity(e.seen.Ready, e.policy.Capacity, e.policy.BurstCapacity, e.watched.Burst), e.watched.HasData
+		room, roomKnown = ExcessBurstCapacity(e.seen.Ready, e.policy.Capacity, e.policy.BurstCapacity, load.Burst), load.HasData
 	}
 	if !roomKnown || room < 0 || e.seen.Ready == 0 {
 		e.next.RoomSince = 0
@@ -61,14 +63,24 @@ func (e *evaluation) path() (v1alpha1.PathMode, string) {
 	case e.waiting():
 		return present, waitingWords(e.seen.Waiting.Requests) + " held by activators; the path stays."
 	case !roomKnown:
-		return present, fmt.Sprintf("The concurrency is not known (%s); the path stays.", orUnknown(e.watched.Why))
+		return present, fmt.Sprintf("%s is not known (%s); the path stays.", title(load.Name), orUnknown(load.Why))
 	case room < 0:
-		return v1alpha1.PathActivatorOnly, fmt.Sprintf("Room for %s is left, less than targetBurstCapacity %d; activators see to it that no replica gets more than it takes.",
-			requests(max(0, room+float64(e.policy.BurstCapacity))), e.policy.BurstCapacity)
+		return v1alpha1.PathActivatorOnly, fmt.Sprintf("%s leaves room for %s, less than targetBurstCapacity %d; activators see to it that no replica gets more than it takes.",
+			title(load.Name), number(max(0, room+float64(e.policy.BurstCapacity))), e.policy.BurstCapacity)
 	case present == v1alpha1.PathActivatorOnly && e.policy.BurstCapacity > 0 && e.next.RoomSince.before(e.now) < e.policy.StableWindow:
 		return present, fmt.Sprintf("There is room again for %s; the path is direct once that has lasted %s.", span(e.next.RoomSince.before(e.now)), span(e.policy.StableWindow))
 	}
 	return v1alpha1.PathDirect, "Replicas are ready and nothing waits."
+}
+
+// roomSignal is the signal in which the room for a burst is counted.
+func (e *evaluation) roomSignal() Signal {
+	for _, s := range e.signals {
+		if s.Name == e.policy.Room {
+			return s
+		}
+	}
+	return e.watched
 }
 
 // throughActivators is the path on which activators hold requests. One that is

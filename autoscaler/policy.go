@@ -37,12 +37,10 @@ type Policy struct {
 	HasRoute bool
 	// Metrics are the signals that ask for replicas.
 	Metrics []Metric
-	// Capacity is the number of requests that one replica takes at a time.
-	Capacity float64
 	// StableWindow and BurstWindow are the times demand is averaged over.
 	StableWindow, BurstWindow time.Duration
-	// BurstThreshold is the demand, as a multiple of what the replicas carry, at
-	// which burst mode starts.
+	// BurstThreshold is the number of replicas that the burst window asks for, as a
+	// multiple of the ready ones, at which burst mode starts.
 	BurstThreshold float64
 	// UpRate and DownRate bound the factor of one step.
 	UpRate, DownRate float64
@@ -50,10 +48,15 @@ type Policy struct {
 	DownDelay time.Duration
 	// ZeroGrace is how long the switch of the path may take before it is reported.
 	ZeroGrace time.Duration
-	// Retention is the shortest time the last replica stays after demand ended.
+	// Retention is how long the last replica stays once a stable window has passed
+	// without demand.
 	Retention time.Duration
 	// BurstCapacity is the room that the direct path needs: -1 forbids it, 0 asks for none.
 	BurstCapacity int64
+	// Room is the signal in which that room is counted, and Capacity what one replica
+	// takes of it.
+	Room     v1alpha1.MetricName
+	Capacity float64
 	// ProgressDeadline is how long a start may take.
 	ProgressDeadline time.Duration
 	// Paused leaves the replicas as they are.
@@ -64,7 +67,10 @@ type Policy struct {
 type Metric struct {
 	// Name of the signal.
 	Name v1alpha1.MetricName
-	// Aim is the value per replica to aim for: the target times its utilization.
+	// Full is the value per replica that counts as full: the target, or the hard limit
+	// where that is lower.
+	Full float64
+	// Aim is the value per replica to aim for: Full times the utilization.
 	Aim float64
 }
 
@@ -92,8 +98,8 @@ func PolicyFrom(spec v1alpha1.ScalerSpec) (Policy, field.ErrorList) {
 	percentage := c.within(root.Child("burstWindowPercentage"), spec.BurstWindowPercentage, DefaultBurstWindow, 1, 100)
 	p.BurstWindow = max(time.Second, (p.StableWindow * time.Duration(percentage) / 100).Round(time.Second))
 	c.bounds(root, spec, p)
-	c.capacity(root, spec, &p)
 	c.metrics(root, spec, &p)
+	c.room(root, spec, &p)
 	return p, c.errors
 }
 
@@ -117,23 +123,32 @@ func (c *checker) bounds(root *field.Path, spec v1alpha1.ScalerSpec, p Policy) {
 	}
 }
 
-func (c *checker) capacity(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy) {
-	p.Capacity = DefaultConcurrencyTarget
-	switch {
-	case spec.ContainerConcurrency < 0:
-		c.wrong(root.Child("containerConcurrency"), spec.ContainerConcurrency, "must be 0, for no limit, or more")
-	case spec.ContainerConcurrency > 0:
-		p.Capacity = float64(spec.ContainerConcurrency)
+// room says in which signal the room for a burst is counted, and how much of it a
+// replica has: in the one that replicas follow, up to its target, as in Knative. Where
+// nothing is asked for but there is a hard limit, it is the limit's own: activators
+// are to come in before a pod is full, whatever its replicas aim at.
+func (c *checker) room(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy) {
+	p.Room = v1alpha1.MetricConcurrency
+	asked := spec.TargetBurstCapacity
+	if asked == nil {
+		p.BurstCapacity, p.Capacity = max(0, spec.ContainerConcurrency), float64(max(0, spec.ContainerConcurrency))
+		return
 	}
-	p.BurstCapacity = max(0, spec.ContainerConcurrency)
-	if tbc := spec.TargetBurstCapacity; tbc != nil {
-		if p.BurstCapacity = *tbc; *tbc < -1 {
-			c.wrong(root.Child("targetBurstCapacity"), *tbc, "must be -1, for always through the activators, or more")
+	if p.BurstCapacity = *asked; *asked < -1 {
+		c.wrong(root.Child("targetBurstCapacity"), *asked, "must be -1, for always through the activators, or more")
+	}
+	for i, m := range p.Metrics {
+		if i == 0 || m.Name == v1alpha1.MetricConcurrency {
+			p.Room, p.Capacity = m.Name, m.Full
 		}
 	}
 }
 
 func (c *checker) metrics(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy) {
+	limit := float64(spec.ContainerConcurrency)
+	if limit < 0 {
+		c.wrong(root.Child("containerConcurrency"), spec.ContainerConcurrency, "must be 0, for no limit, or more")
+	}
 	given := spec.Metrics
 	if len(given) == 0 {
 		given = []v1alpha1.ScalerMetric{{Name: v1alpha1.MetricConcurrency}}
@@ -144,7 +159,10 @@ func (c *checker) metrics(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy)
 		var target float64
 		switch m.Name {
 		case v1alpha1.MetricConcurrency:
-			target = p.Capacity
+			target = DefaultConcurrencyTarget
+			if limit > 0 {
+				target = limit
+			}
 		case v1alpha1.MetricRPS:
 			target = DefaultRPSTarget
 		default:
@@ -164,14 +182,11 @@ func (c *checker) metrics(root *field.Path, spec v1alpha1.ScalerSpec, p *Policy)
 				continue
 			}
 		}
-		if m.Name == v1alpha1.MetricConcurrency {
-			if spec.ContainerConcurrency > 0 {
-				target = min(target, p.Capacity)
-			}
-			p.Capacity = target
+		if m.Name == v1alpha1.MetricConcurrency && limit > 0 {
+			target = min(target, limit)
 		}
 		share := c.within(at.Child("targetUtilizationPercentage"), m.TargetUtilizationPercentage, DefaultUtilization, 1, 100)
-		p.Metrics = append(p.Metrics, Metric{Name: m.Name, Aim: max(0.01, target*float64(share)/100)})
+		p.Metrics = append(p.Metrics, Metric{Name: m.Name, Full: target, Aim: max(0.01, target*float64(share)/100)})
 	}
 }
 

@@ -110,15 +110,16 @@ func scaleUpRate(e *evaluation) verdict {
 		replicas(e.want), number(e.policy.UpRate), limit, e.seen.Ready)}
 }
 
-// scaleDownRate bounds a step down: floor(replicas ÷ rate), at rate 2 and 5
-// replicas 2. A revision that no request can reach may go at once.
+// scaleDownRate bounds a step down: floor(ready ÷ rate), at rate 2 and 5 ready
+// replicas 2. What is not ready carries nothing and may go with the step. A revision
+// that no request can reach may go at once.
 func scaleDownRate(e *evaluation) verdict {
-	limit := int32(math.Floor(float64(e.current)/e.policy.DownRate + 1e-9))
+	limit := min(e.current, int32(math.Floor(float64(max(1, e.seen.Ready))/e.policy.DownRate+1e-9)))
 	if e.want >= limit || e.seen.Unreachable {
 		return verdict{}
 	}
-	return verdict{limit, ReasonScaleDownLimited, fmt.Sprintf("%s wanted, but maxScaleDownRate %s allows no fewer than %d after %d.",
-		replicas(e.want), number(e.policy.DownRate), limit, e.current)}
+	return verdict{limit, ReasonScaleDownLimited, fmt.Sprintf("%s wanted, but maxScaleDownRate %s allows no fewer than %d with %d ready.",
+		replicas(e.want), number(e.policy.DownRate), limit, e.seen.Ready)}
 }
 
 // activation starts a target that requests wait for, and lets demand have no fewer
@@ -187,8 +188,9 @@ func history(e *evaluation) verdict {
 	return verdict{}
 }
 
-// downPause is the time between two steps down, as Knative's tick.
-const downPause = 2 * time.Second
+// downPause is the time between two steps down: Knative's tick of 2 s, less what
+// one of ours may come early.
+const downPause = 1900 * time.Millisecond
 
 // scaleDownPause gives the down rate its time: it bounds one step, and our own
 // write of that step would ask for the next one at once.

@@ -108,7 +108,8 @@ func (w *workload) aim(target, limit int64) resource.Quantity {
 	if t := w.scaling.target; t != nil {
 		milli = t.MilliValue()
 	}
-	if limit > 0 && limit < milli/1000 {
+	// Rounded up, so that a limit of 10 is below a target of 10.5 too.
+	if limit > 0 && limit < (milli+999)/1000 {
 		milli = limit * 1000
 	}
 	percent := int64(defaultUtilizationPercent)

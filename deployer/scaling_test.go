@@ -231,7 +231,8 @@ func TestHPAMapping(t *testing.T) {
 		"left over, but of concurrency again":     {"{maxReplicas: 4, scaleMetric: concurrency}", kserve("target", "10"), requests(`"7"`), 4, nil},
 		"KServe's metrics, beside what is left of Knative's": {"{autoScaling: {metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}",
 			map[string]string{"metric": "concurrency", "target": "10"}, cpu("50"), 1, nil},
-		"left over with its metric": {"{maxReplicas: 4}", kserve("metric", "concurrency", "target", "10"), requests(`"7"`), 4, nil},
+		"a limit a little below the target": {"{maxReplicas: 4, scaleMetric: concurrency, containerConcurrency: 10}", kserve("target", "10.5"), requests(`"7"`), 4, nil},
+		"left over with its metric":         {"{maxReplicas: 4}", kserve("metric", "concurrency", "target", "10"), requests(`"7"`), 4, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, err := scaled(t, row.fields, row.annotations)

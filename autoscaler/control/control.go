@@ -93,8 +93,9 @@ type Controller struct {
 
 	// snapshot is what the last tick read.
 	snapshot atomic.Pointer[collect.Snapshot]
-	// count is the number of Scalers at the last tick.
+	// count is the number of Scalers at the last tick, and ticks that of ticks.
 	count atomic.Int64
+	ticks atomic.Int64
 
 	// mu guards entries, opinions and removed; an entry itself belongs to the worker that
 	// has its key, which the queue gives to one at a time.
@@ -216,6 +217,7 @@ func (c *Controller) Run(ctx context.Context) error {
 // decided on.
 func (c *Controller) tick(ctx context.Context) {
 	start := c.clock.Now()
+	c.ticks.Add(1)
 	scalers := c.informers.listScalers()
 	c.count.Store(int64(len(scalers)))
 	wanted := map[string][]string{}

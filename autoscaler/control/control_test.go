@@ -1,6 +1,9 @@
 package control
 
 import (
+	"context"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -294,7 +297,7 @@ func TestAPolicyThatMakesNoSenseIsRefusedInWords(t *testing.T) {
 	w.until("told", 2, func() bool { return meta.IsStatusConditionTrue(w.scaler().Status.Conditions, ConditionAbleToScale) })
 }
 
-func TestAnotherWriterOfTheScaleIsReported(t *testing.T) {
+func TestAnotherWriterOfTheScaleIsAnsweredAtTheNextTickAndReportedOnce(t *testing.T) {
 	w := newWorld(t)
 	w.deployment(2)
 	w.ready(2)
@@ -306,13 +309,131 @@ func TestAnotherWriterOfTheScaleIsReported(t *testing.T) {
 	w.second()
 	require.Len(t, w.told(), 1, "our own write is nobody else's")
 
-	w.scaleTo(3)
-	w.until("undone", 3, func() bool { return w.replicas() == 4 })
-	events := w.told()
-	require.Contains(t, events[0], "Warning OtherWriter Replicas of Deployment "+w.ns+"/iris-predictor were changed from 4 to 3 by another writer.")
+	var events []string
+	for n := range 6 {
+		w.scaleTo(3)
+		require.False(t, w.soon(func() bool { return w.replicas() == 4 }), "round %d: two that answer each other at once would never rest", n)
+		w.second()
+		w.until("undone", 1, func() bool { return w.replicas() == 4 })
+		events = append(events, w.told()...)
+	}
+	warnings := slices.DeleteFunc(events, func(e string) bool { return !strings.HasPrefix(e, "Warning OtherWriter") })
+	require.Len(t, warnings, 1, "told once, not in each round")
+	require.Contains(t, warnings[0], "Replicas of Deployment "+w.ns+"/iris-predictor were changed from 4 to 3 by another writer.")
 	w.until("told", 2, func() bool {
 		return meta.FindStatusCondition(w.scaler().Status.Conditions, ConditionAbleToScale).Reason == "OtherWriter"
 	})
+	w.clock.Step(otherWriterFor)
+	w.second()
+	w.scaleTo(3)
+	w.until("told again", 2, func() bool {
+		return slices.ContainsFunc(w.told(), func(e string) bool { return strings.Contains(e, "OtherWriter") })
+	})
+}
+
+func TestOfTwoScalersOfOneTargetTheOlderOneDecides(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(2)
+	w.ready(2)
+	w.create(4, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.run()
+	w.until("its minimum", 2, func() bool { return w.replicas() == 4 })
+	second := w.scaler().DeepCopy()
+	second.ObjectMeta = metav1.ObjectMeta{Name: "second", Namespace: w.ns}
+	one := int32(1)
+	second.Spec.MinReplicas, second.Spec.MaxReplicas = &one, 1
+	scalers := w.rawserve.RawserveV1alpha1().Scalers(w.ns)
+	_, err := scalers.Create(w.ctx, second, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = scalers.Delete(context.Background(), "second", metav1.DeleteOptions{}) })
+	other := func() v1alpha1.ScalerStatus {
+		s, err := scalers.Get(w.ctx, "second", metav1.GetOptions{})
+		require.NoError(t, err)
+		return s.Status
+	}
+	w.until("refused", 2, func() bool { return other().Reason == "TargetTaken" })
+	require.Contains(t, other().Message, "Scaler iris-predictor, which is older, scales Deployment "+w.ns+"/iris-predictor")
+	able := meta.FindStatusCondition(other().Conditions, ConditionAbleToScale)
+	require.Equal(t, metav1.ConditionFalse, able.Status)
+	require.Equal(t, "TargetTaken", able.Reason)
+	for range 4 {
+		w.second()
+		require.EqualValues(t, 4, w.replicas())
+	}
+	require.Len(t, slices.DeleteFunc(w.told(), func(e string) bool { return !strings.Contains(e, "TargetTaken") }), 1)
+
+	require.NoError(t, scalers.Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
+	require.Eventually(t, func() bool {
+		w.clock.Step(time.Second)
+		return w.replicas() == 1
+	}, patience, 50*time.Millisecond, "it decides once the other is gone")
+}
+
+// warnings are the reasons of the warnings told so far.
+func (w *world) warnings() (reasons []string) {
+	for _, e := range w.told() {
+		if rest, ok := strings.CutPrefix(e, "Warning "); ok {
+			reason, _, _ := strings.Cut(rest, " ")
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
+}
+
+func TestWhatNeedsAttentionIsAWarningOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		min     int32
+		arrange func(*world, *v1alpha1.Scaler)
+		happen  func(*world)
+		want    string
+	}{
+		"activators that do not confirm": {0, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ScaleToZeroGracePeriod = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(w *world) { w.ready(1) }, "PathUnconfirmed"},
+		"a start that fails, of a target that stays": {1, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ProgressDeadline = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(*world) {}, "StartFailed"},
+		"a start that fails, to zero": {0, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.ProgressDeadline = &metav1.Duration{Duration: 3 * time.Second}
+		}, func(*world) {}, "StartFailed"},
+		"no metrics": {1, func(*world, *v1alpha1.Scaler) {}, func(w *world) {
+			w.ready(1)
+			w.metrics.fail("the metrics adapter does not answer")
+		}, "NoData"},
+		"a policy that makes no sense": {1, func(_ *world, s *v1alpha1.Scaler) {
+			s.Spec.StableWindow = &metav1.Duration{Duration: 6*time.Second + time.Microsecond}
+		}, func(*world) {}, "InvalidPolicy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deployment(1)
+			w.route()
+			w.create(c.min, func(s *v1alpha1.Scaler) { c.arrange(w, s) })
+			c.happen(w)
+			stop := w.run()
+			for range 60 {
+				w.second()
+			}
+			require.Equal(t, []string{c.want}, w.warnings())
+			stop()
+			w.run()
+			w.second()
+			require.Empty(t, w.warnings(), "a new leader does not repeat it")
+		})
+	}
+}
+
+func TestAMomentWithoutDataIsNoWarning(t *testing.T) {
+	w := newWorld(t)
+	w.deployment(1)
+	w.ready(1)
+	w.create(1, func(s *v1alpha1.Scaler) { s.Spec.RouteName = "" })
+	w.run()
+	for n := range 60 {
+		w.metrics.fail([]string{"", "the metrics adapter does not answer"}[n/10%2])
+		w.second()
+	}
+	require.Empty(t, w.warnings())
 }
 
 func TestANewLeaderGoesOnWhereTheOldOneStopped(t *testing.T) {

@@ -38,6 +38,9 @@ func (c *Controller) writeScale(ctx context.Context, e *entry, scaler *v1alpha1.
 		}
 		return nil
 	}
+	if e.overruled != 0 && e.overruled == c.ticks.Load() {
+		return nil // the next tick answers
+	}
 	want := *decision.Replicas
 	direction := "up"
 	if want < seen.Replicas {
@@ -57,8 +60,7 @@ func (c *Controller) writeScale(ctx context.Context, e *entry, scaler *v1alpha1.
 	now := seen.Now
 	e.asked, e.written, e.lastScale, e.failure = want, written.ResourceVersion, &now, nil
 	c.log.Info("scaled", "namespace", scaler.Namespace, "scaler", scaler.Name, "from", seen.Replicas, "replicas", want, "reason", string(decision.Reason))
-	c.options.Events.Eventf(scaler, reference(t.deployment), corev1.EventTypeNormal, string(decision.Reason), "Scale",
-		"Scaled from %d to %d: %s", seen.Replicas, want, decision.Message)
+	c.scaled(e, scaler, t.deployment, seen.Replicas, want, decision)
 	return nil
 }
 
@@ -142,25 +144,36 @@ func failureOf(scaler *v1alpha1.Scaler, err error) *scaleFailure {
 // fail keeps the failure for the status and tells of it when it is new.
 func (c *Controller) fail(e *entry, scaler *v1alpha1.Scaler, failure *scaleFailure) {
 	if e.failure == nil || e.failure.reason != failure.reason {
-		c.options.Events.Eventf(scaler, nil, corev1.EventTypeWarning, failure.reason, "Scale", "%s", failure.message)
+		c.warn(scaler, nil, failure.reason, "Scale", failure.message)
 	}
 	e.failure = failure
 }
 
 // reportOtherWriter tells that somebody else changed the scale: two autoscalers
-// on one target undo each other's decisions.
+// on one target undo each other's decisions. The answer waits for the next tick: two
+// that answer each other at once write as fast as the API server takes it.
 func (c *Controller) reportOtherWriter(e *entry, scaler *v1alpha1.Scaler, d *appsv1.Deployment, from, to int32) {
+	now := c.clock.Now()
 	e.otherWriter = fmt.Sprintf("Replicas of Deployment %s were changed from %d to %d by another writer. Only one may decide: remove the other autoscaler, or pause this Scaler.",
 		d.Namespace+"/"+d.Name, from, to)
-	e.otherWriterUntil = c.clock.Now().Add(otherWriterFor)
+	e.otherWriterUntil = now.Add(otherWriterFor)
+	e.overruled = c.ticks.Load()
+	if !e.otherWriterTold.IsZero() && now.Sub(e.otherWriterTold) < otherWriterFor {
+		return
+	}
+	e.otherWriterTold = now
 	c.log.Warn("replicas were changed by another writer", "namespace", scaler.Namespace, "scaler", scaler.Name, "from", from, "replicas", to)
-	c.options.Events.Eventf(scaler, reference(d), corev1.EventTypeWarning, "OtherWriter", "Observe", "%s", e.otherWriter)
+	c.warn(scaler, d, "OtherWriter", "Observe", e.otherWriter)
 }
 
-// reference names a Deployment of the cache, which has no kind, in an event.
-func reference(d *appsv1.Deployment) *appsv1.Deployment {
-	return &appsv1.Deployment{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: d.Name, Namespace: d.Namespace, UID: d.UID, ResourceVersion: d.ResourceVersion},
+// scaled tells of a step. Each is an event of its own, because client-go would show
+// the first one's numbers for all that follow; but not while another writer undoes
+// them, which would make one a second.
+func (c *Controller) scaled(e *entry, scaler *v1alpha1.Scaler, d *appsv1.Deployment, from, to int32, decision autoscaler.Decision) {
+	about := aboutScaler(scaler)
+	if !c.clock.Now().Before(e.otherWriterUntil) {
+		about.ResourceVersion = scaler.ResourceVersion
 	}
+	c.options.Events.Eventf(about, aboutDeployment(d), corev1.EventTypeNormal, string(decision.Reason), "Scale",
+		"%s", note(fmt.Sprintf("Scaled from %d to %d: %s", from, to, decision.Message)))
 }

@@ -35,10 +35,18 @@ type entry struct {
 	// otherWriter says who else changed the scale, and until when it is reported.
 	otherWriter      string
 	otherWriterUntil time.Time
+	// otherWriterTold is when that was told last, and overruled the tick in which the
+	// scale was changed last.
+	otherWriterTold time.Time
+	overruled       int64
 	// routeMissing is the route that the Scaler names and that does not exist.
 	routeMissing string
 	// failure is why the target cannot be scaled; nil when it can.
 	failure *scaleFailure
+
+	// noDataSince is since when signals are missing, and noDataTold whether that was told.
+	noDataSince time.Time
+	noDataTold  bool
 
 	// status is what was last written, and when.
 	status        v1alpha1.ScalerStatus
@@ -63,8 +71,12 @@ func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Dura
 		return 0, nil
 	}
 	e := c.entry(key, scaler)
+	if older := c.older(scaler); older != nil {
+		return 0, c.refuse(ctx, e, scaler, "TargetTaken", fmt.Sprintf("Scaler %s, which is older, scales Deployment %s/%s. Delete one of the two, or correct spec.scaleTargetRef.",
+			older.Name, scaler.Namespace, scaler.Spec.ScaleTargetRef.Name))
+	}
 	if len(e.invalid) > 0 {
-		return 0, c.refuse(ctx, e, scaler)
+		return 0, c.refuse(ctx, e, scaler, "InvalidPolicy", "The policy is not applied, replicas stay as they are: "+e.invalid.ToAggregate().Error()+".")
 	}
 	t, seen := c.observe(e, scaler)
 	start := time.Now()
@@ -77,7 +89,11 @@ func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Dura
 	if scaleErr := c.writeScale(ctx, e, scaler, t, seen, decision); scaleErr != nil && err == nil {
 		err = scaleErr
 	}
-	if statusErr := c.writeStatus(ctx, e, scaler, c.statusOf(e, scaler, seen, decision)); statusErr != nil && err == nil {
+	before := e.status.Reason
+	switch statusErr := c.writeStatus(ctx, e, scaler, c.statusOf(e, scaler, seen, decision)); {
+	case statusErr == nil:
+		c.attention(e, scaler, before, t, seen, decision)
+	case err == nil:
 		err = statusErr
 	}
 	c.metrics.ready.WithLabelValues(scaler.Namespace, scaler.Name).Set(float64(seen.Ready))
@@ -85,6 +101,24 @@ func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Dura
 		c.metrics.desired.WithLabelValues(scaler.Namespace, scaler.Name).Set(float64(*decision.Replicas))
 	}
 	return 0, err
+}
+
+// older returns the Scaler that was there first of those that name the same target;
+// nil if that is the Scaler itself. Two that decide would undo each other's steps.
+func (c *Controller) older(scaler *v1alpha1.Scaler) *v1alpha1.Scaler {
+	first := scaler
+	for _, s := range indexed[*v1alpha1.Scaler](c.informers.scalers, byTarget, scaler.Namespace+"/"+scaler.Spec.ScaleTargetRef.Name) {
+		if s.DeletionTimestamp != nil || s.UID == scaler.UID {
+			continue
+		}
+		if born, than := s.CreationTimestamp, first.CreationTimestamp; born.Before(&than) || born.Equal(&than) && s.Name < first.Name {
+			first = s
+		}
+	}
+	if first == scaler {
+		return nil
+	}
+	return first
 }
 
 // entry returns what is kept of the Scaler; a new one, of a Scaler seen for the

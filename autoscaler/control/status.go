@@ -123,17 +123,22 @@ func (c *Controller) conditions(e *entry, seen autoscaler.Observation, d autosca
 	return []metav1.Condition{active, able, fresh}
 }
 
-// refuse says in the status what is wrong with a policy; nothing else is touched.
-func (c *Controller) refuse(ctx context.Context, e *entry, scaler *v1alpha1.Scaler) error {
+// refuse says in the status, and once in an event, why a Scaler is not acted on;
+// nothing else is touched.
+func (c *Controller) refuse(ctx context.Context, e *entry, scaler *v1alpha1.Scaler, reason, message string) error {
 	status := *e.status.DeepCopy()
 	status.ObservedGeneration = scaler.Generation
-	status.Reason = "InvalidPolicy"
-	status.Message = "The policy is not applied, replicas stay as they are: " + e.invalid.ToAggregate().Error() + "."
+	fresh := status.Reason != reason || status.Message != message
+	status.Reason, status.Message = reason, message
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: ConditionAbleToScale, Status: metav1.ConditionFalse, Reason: status.Reason, Message: status.Message,
 		ObservedGeneration: scaler.Generation, LastTransitionTime: metav1.NewTime(c.clock.Now().Truncate(time.Second)),
 	})
-	return c.writeStatus(ctx, e, scaler, status)
+	if err := c.writeStatus(ctx, e, scaler, status); err != nil || !fresh || e.status.Message != message {
+		return err // not stored, so not told
+	}
+	c.warn(scaler, nil, reason, "Decide", message)
+	return nil
 }
 
 // writeStatus writes the status at once when what it says has changed, and now

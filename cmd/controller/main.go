@@ -131,7 +131,12 @@ func newWork(log *slog.Logger, cluster *rest.Config, cfg Config, registry *prome
 	if err != nil {
 		return nil, err
 	}
-	w.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: deploying.kubernetes.EventsV1()})
+	// Events wait behind nothing, and nothing behind them.
+	telling, err := newClients(cluster, KubernetesConfig{QPS: 20, Burst: 100})
+	if err != nil {
+		return nil, err
+	}
+	w.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: telling.kubernetes.EventsV1()})
 	recorder := w.broadcaster.NewRecorder(scheme.Scheme, "rawserve-controller")
 	w.deployer, err = deployer.New(deployer.Options{
 		Kubernetes: deploying.kubernetes, Rawserve: deploying.rawserve, Dynamic: deploying.dynamic,

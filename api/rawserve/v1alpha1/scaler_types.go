@@ -143,8 +143,9 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:Maximum=100
 	// +optional
 	BurstWindowPercentage *int32 `json:"burstWindowPercentage,omitempty"`
-	// BurstThresholdPercentage is the demand over the burst window, as a share of what
-	// the ready replicas carry, at which burst mode starts. Default 200, 110 to 1000.
+	// BurstThresholdPercentage is the number of replicas that the demand over the burst
+	// window asks for, as a share of those that are ready (at least 1), at which burst
+	// mode starts. Default 200, 110 to 1000.
 	// +kubebuilder:validation:Minimum=110
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
@@ -153,7 +154,8 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
-	// MaxScaleDownRate is the largest factor by which replicas shrink in one decision. Default 2, above 1.
+	// MaxScaleDownRate is the largest factor by which replicas shrink in one step, from
+	// those that are ready; steps are two seconds apart. Default 2, above 1.
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self > 1 && self <= 1000000000 : !self.matches('[eE][+-]?[0-9]{4}') && quantity(self).isGreaterThan(quantity('1')) && !quantity(self).isGreaterThan(quantity('1G'))",message="must be above 1, for example 2 to double or halve at most, and at most 1e9"
 	// +optional
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`
@@ -167,15 +169,18 @@ type ScalerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 1s to 1h"
 	// +optional
 	ScaleToZeroGracePeriod *metav1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
-	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
-	// demand ended. Default 0s, at most 1h.
+	// ScaleToZeroPodRetentionPeriod is how long the last replica stays once the stable
+	// window has passed without demand. Default 0s, at most 1h.
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds from 0s to 1h"
 	// +optional
 	ScaleToZeroPodRetentionPeriod *metav1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`
 	// TargetBurstCapacity is the number of requests beyond present demand that the ready
 	// replicas must be able to take for the path to be direct; below it, requests go
-	// through the activators only. -1 means always through them, 0 never but at zero.
-	// Default: one replica's ContainerConcurrency where that is set, 0 otherwise.
+	// through the activators only. A replica takes its concurrency target, but no more
+	// than ContainerConcurrency; where replicas follow rps alone, all of it is in requests
+	// per second. -1 means always through the activators, 0 never but at zero.
+	// Default: one replica's ContainerConcurrency where that is set, each taking as much;
+	// 0 otherwise.
 	// +kubebuilder:validation:Minimum=-1
 	// +optional
 	TargetBurstCapacity *int64 `json:"targetBurstCapacity,omitempty"`

@@ -36,12 +36,14 @@ type ScalerSpecApplyConfiguration struct {
 	StableWindow *v1.Duration `json:"stableWindow,omitempty"`
 	// BurstWindowPercentage is the burst window as a share of the stable one. Default 10.
 	BurstWindowPercentage *int32 `json:"burstWindowPercentage,omitempty"`
-	// BurstThresholdPercentage is the demand over the burst window, as a share of what
-	// the ready replicas carry, at which burst mode starts. Default 200, 110 to 1000.
+	// BurstThresholdPercentage is the number of replicas that the demand over the burst
+	// window asks for, as a share of those that are ready (at least 1), at which burst
+	// mode starts. Default 200, 110 to 1000.
 	BurstThresholdPercentage *int32 `json:"burstThresholdPercentage,omitempty"`
 	// MaxScaleUpRate is the largest factor by which replicas grow in one decision. Default 1000, above 1.
 	MaxScaleUpRate *resource.Quantity `json:"maxScaleUpRate,omitempty"`
-	// MaxScaleDownRate is the largest factor by which replicas shrink in one decision. Default 2, above 1.
+	// MaxScaleDownRate is the largest factor by which replicas shrink in one step, from
+	// those that are ready; steps are two seconds apart. Default 2, above 1.
 	MaxScaleDownRate *resource.Quantity `json:"maxScaleDownRate,omitempty"`
 	// ScaleDownDelay is how long demand must stay lower before replicas shrink. Default 0s, at most 1h.
 	ScaleDownDelay *v1.Duration `json:"scaleDownDelay,omitempty"`
@@ -49,13 +51,16 @@ type ScalerSpecApplyConfiguration struct {
 	// be confirmed before the reason becomes PathUnconfirmed. The last replica stays
 	// until it is confirmed, however long that takes. Default 30s, 1s to 1h.
 	ScaleToZeroGracePeriod *v1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
-	// ScaleToZeroPodRetentionPeriod is the shortest time the last replica stays after
-	// demand ended. Default 0s, at most 1h.
+	// ScaleToZeroPodRetentionPeriod is how long the last replica stays once the stable
+	// window has passed without demand. Default 0s, at most 1h.
 	ScaleToZeroPodRetentionPeriod *v1.Duration `json:"scaleToZeroPodRetentionPeriod,omitempty"`
 	// TargetBurstCapacity is the number of requests beyond present demand that the ready
 	// replicas must be able to take for the path to be direct; below it, requests go
-	// through the activators only. -1 means always through them, 0 never but at zero.
-	// Default: one replica's ContainerConcurrency where that is set, 0 otherwise.
+	// through the activators only. A replica takes its concurrency target, but no more
+	// than ContainerConcurrency; where replicas follow rps alone, all of it is in requests
+	// per second. -1 means always through the activators, 0 never but at zero.
+	// Default: one replica's ContainerConcurrency where that is set, each taking as much;
+	// 0 otherwise.
 	TargetBurstCapacity *int64 `json:"targetBurstCapacity,omitempty"`
 	// ProgressDeadline is how long a start from zero may take before it is given up. Default 10m, 1s to 24h.
 	ProgressDeadline *v1.Duration `json:"progressDeadline,omitempty"`
