@@ -40,7 +40,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.traffic.leave(code, now.Sub(c.arrived), now)
 	}()
 	code = c.serve()
-	if code == codeCut {
+	switch code {
+	case codeGone, codeCut:
+		// A return would make an answer of nothing, an empty 200, or of half a response
+		// a whole one. Who counts as gone may be there still: a client that has closed
+		// its sending side looks the same.
 		panic(http.ErrAbortHandler)
 	}
 }
