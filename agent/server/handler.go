@@ -170,7 +170,7 @@ func (c *call) forward() int {
 		if c.s.prober != nil {
 			c.s.prober.refused()
 		}
-		return c.answer(answer.UpstreamUnreachable, "The model server does not take connections.")
+		return c.answer(answer.ServerDown, "The model server does not take connections.")
 	default:
 		c.s.log.Debug("request failed", "error", out.Err)
 		return c.answer(answer.UpstreamUnreachable, "The connection to the model server broke before it answered.")
@@ -179,7 +179,10 @@ func (c *call) forward() int {
 
 func (c *call) answer(reason answer.Reason, message string) int {
 	a := answer.Answer{Reason: reason, Message: message}
-	if reason == answer.QueueFull {
+	switch reason {
+	case answer.QueueFull, answer.ServerDown, answer.Draining:
+		// Nothing has reached the server. A second later another pod, or this one, may
+		// take the request.
 		a.RetryAfter = time.Second
 	}
 	if c.body != nil && !c.body.Whole() {

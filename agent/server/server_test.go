@@ -192,9 +192,21 @@ func TestReadyAnswersAsSoonAsTheServerDoes(t *testing.T) {
 	// The server is gone: the first request that finds out ends the readiness.
 	srv.Close()
 	got := fetch(client(t, false), http.MethodPost, "http://"+r.addr, "x")
-	require.Equal(t, 502, got.code)
-	require.Equal(t, "UpstreamUnreachable", got.header.Get("Rawserve-Reason"))
+	require.Equal(t, 503, got.code)
+	require.Equal(t, "ServerDown", got.header.Get("Rawserve-Reason"), "nothing was sent to anybody: another pod may be tried")
+	require.Equal(t, "1", got.header.Get("Retry-After"))
 	require.Equal(t, 503, r.get("/ready").code)
+}
+
+func TestAConnectionThatBreaksAfterTheRequestWasSentIsAnotherMatter(t *testing.T) {
+	r := newRig(t, upstream(t, func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		panic(http.ErrAbortHandler)
+	}), nil)
+	got := fetch(client(t, false), http.MethodPost, "http://"+r.addr, "x")
+	require.Equal(t, 502, got.code)
+	require.Equal(t, "UpstreamUnreachable", got.header.Get("Rawserve-Reason"), "the model may have done what was asked")
+	require.Empty(t, got.header.Get("Retry-After"))
 }
 
 func TestWithoutAProbeOnlyKubeletCanTell(t *testing.T) {

@@ -26,7 +26,11 @@ const (
 	StartFailed Reason = "StartFailed"
 	// Stopped: the user stopped the component.
 	Stopped Reason = "Stopped"
+	// ServerDown: nothing listens where the model should be. Nobody has seen any of
+	// the request, so it may be sent elsewhere, whatever it asks for.
+	ServerDown Reason = "ServerDown"
 	// UpstreamUnreachable: the connection to the pod failed after the request was sent.
+	// It may have been executed.
 	UpstreamUnreachable Reason = "UpstreamUnreachable"
 	// UpstreamTimeout: the pod sent no response in the time that the route allows.
 	UpstreamTimeout Reason = "UpstreamTimeout"
@@ -48,6 +52,7 @@ var replies = map[Reason]struct {
 	QueueTimeout:        {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	StartFailed:         {http.StatusServiceUnavailable, grpcUnavailable},
 	Stopped:             {http.StatusServiceUnavailable, grpcUnavailable},
+	ServerDown:          {http.StatusServiceUnavailable, grpcUnavailable},
 	UpstreamUnreachable: {http.StatusBadGateway, grpcUnavailable},
 	UpstreamTimeout:     {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	Draining:            {http.StatusServiceUnavailable, grpcUnavailable},

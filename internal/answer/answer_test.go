@@ -38,7 +38,7 @@ func TestAGRPCClientGetsAStatusAndNoBody(t *testing.T) {
 func TestEveryReasonHasAStatus(t *testing.T) {
 	want := map[Reason]int{
 		QueueFull: 503, QueueTimeout: 504, StartFailed: 503, Stopped: 503,
-		UpstreamUnreachable: 502, UpstreamTimeout: 504, Draining: 503, BadRequest: 400,
+		ServerDown: 503, UpstreamUnreachable: 502, UpstreamTimeout: 504, Draining: 503, BadRequest: 400,
 	}
 	got := map[Reason]int{}
 	for reason := range replies {
