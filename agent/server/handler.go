@@ -151,7 +151,14 @@ func (c *call) forward() int {
 	if c.body != nil {
 		x.Body(c.body)
 	}
-	x.CloseClient = c.s.draining.Load() != nil
+	if d := c.s.draining.Load(); d != nil {
+		x.CloseClient = true
+		if d.answered.Load() {
+			// The server may end at any moment. A new connection shows that it has, before
+			// the request is sent; a kept one fails after.
+			c.s.forward.CloseIdle()
+		}
+	}
 	x.Cutoff = c.s.cutoff
 	out := x.Try(c.s.upstreams[c.conn.Port])
 	if !x.HeaderAt.IsZero() {
@@ -169,6 +176,10 @@ func (c *call) forward() int {
 	case forward.Unreachable:
 		if c.s.prober != nil {
 			c.s.prober.refused()
+		}
+		if c.s.draining.Load() != nil {
+			// Kubelet has stopped it, or will.
+			return c.answer(answer.Draining, "The pod is shutting down.")
 		}
 		return c.answer(answer.ServerDown, "The model server does not take connections.")
 	default:

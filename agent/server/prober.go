@@ -94,6 +94,12 @@ func (p *prober) refused() {
 	}
 }
 
+func (p *prober) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state.Ready
+}
+
 // wait waits until the server is ready and reports whether it is.
 func (p *prober) wait(ctx context.Context) bool {
 	p.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,12 +51,20 @@ type Server struct {
 	// upstreams leads from a listen port to the server's address. It is not
 	// changed once Run has begun.
 	upstreams map[int]string
+	// front is the first of them.
+	front     string
 	listeners []net.Listener
 
-	traffic  traffic
-	prober   *prober
-	draining atomic.Pointer[agent.Drain]
-	cutoff   chan struct{}
+	traffic traffic
+	prober  *prober
+	cutoff  chan struct{}
+
+	// draining is nil without a drain. It changes under drainMu.
+	draining atomic.Pointer[drain]
+	drainMu  sync.Mutex
+	// stopped: the agent has been told to stop. Guarded by drainMu.
+	stopped    bool
+	drainBegun chan struct{}
 }
 
 // New returns a Server that does nothing yet.
@@ -69,7 +78,7 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 		limiter:   agent.NewLimiter(config.ContainerConcurrency, config.queueDepth()),
 		memory:    budget.New(bodyMemoryTotal, nil),
 		upstreams: map[int]string{},
-		cutoff:    make(chan struct{}),
+		cutoff:    make(chan struct{}), drainBegun: make(chan struct{}, 1),
 	}
 	if config.SpoolDir != "" && s.limiter != nil {
 		spool, err := bodyhold.NewSpool(bodyhold.SpoolOptions{
@@ -117,6 +126,9 @@ func (s *Server) Listen(ctx context.Context) error {
 func (s *Server) listen(ln net.Listener, upstream string) {
 	s.listeners = append(s.listeners, ln)
 	s.upstreams[ln.Addr().(*net.TCPAddr).Port] = upstream
+	if s.front == "" {
+		s.front = upstream
+	}
 }
 
 func (s *Server) closeListeners() {
@@ -139,7 +151,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		open--
 		result = fmt.Errorf("serving: %w", result)
 	}
-	s.startDrain(time.Now())
+	s.drainForGood(time.Now())
 	cut := time.AfterFunc(stopGrace/2, func() { close(s.cutoff) })
 	if err := lifecycle.Shutdown(s.http, stopGrace); err != nil {
 		s.log.Warn("shutdown was not clean", "error", err)
@@ -156,21 +168,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	return result
 }
 
-// Probe asks the server for its readiness until ctx is done.
+// Probe asks the server for its readiness, and during a drain whether it is still
+// there, until ctx is done.
 func (s *Server) Probe(ctx context.Context) error {
-	if s.prober == nil {
-		<-ctx.Done()
-		return nil
+	var parts sync.WaitGroup
+	parts.Go(func() { s.watchDrains(ctx) })
+	if s.prober != nil {
+		parts.Go(func() { s.prober.run(ctx) })
 	}
-	s.prober.run(ctx)
+	parts.Wait()
 	return nil
-}
-
-// startDrain begins the drain, the first time it is called, and returns it.
-func (s *Server) startDrain(now time.Time) agent.Drain {
-	d := &agent.Drain{Since: now, Quiet: s.config.DrainQuiet, Timeout: s.config.DrainTimeout}
-	if s.draining.CompareAndSwap(nil, d) {
-		s.log.Info("draining", "quiet", d.Quiet, "timeout", d.Timeout)
-	}
-	return *s.draining.Load()
 }
