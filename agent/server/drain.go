@@ -33,6 +33,7 @@ func (s *Server) startDrain(now time.Time) *drain {
 	d := &drain{Drain: agent.Drain{Since: now, Quiet: s.config.DrainQuiet, Timeout: s.config.DrainTimeout}}
 	s.draining.Store(d)
 	s.log.Info("draining", "quiet", d.Quiet, "timeout", d.Timeout)
+	s.conns.sayGoodbyeToAll()
 	select {
 	case s.drainBegun <- struct{}{}:
 	default:
@@ -77,6 +78,9 @@ func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	// The last request that kept the drain going left its connection idle a moment
+	// after it counted as gone, so that it has been idle for less than the quiet time.
+	s.conns.closeIdle(time.Now().Add(-d.Quiet / 2))
 	d.answered.Store(true)
 	fmt.Fprintln(w, "drained")
 }

@@ -34,6 +34,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := call{s: s, w: w, r: r, conn: conn, arrived: time.Now()}
 	s.traffic.enter(c.arrived)
+	if r.ProtoMajor == 2 && s.draining.Load() != nil {
+		s.conns.sayGoodbye(r)
+	}
 	code := codeCut
 	defer func() {
 		now := time.Now()
@@ -152,7 +155,8 @@ func (c *call) forward() int {
 		x.Body(c.body)
 	}
 	if d := c.s.draining.Load(); d != nil {
-		x.CloseClient = true
+		// To HTTP/2 this would be the farewell that drops what is on its way.
+		x.CloseClient = c.r.ProtoMajor == 1
 		if d.answered.Load() {
 			// The server may end at any moment. A new connection shows that it has, before
 			// the request is sent; a kept one fails after.
@@ -196,11 +200,12 @@ func (c *call) answer(reason answer.Reason, message string) int {
 		// take the request.
 		a.RetryAfter = time.Second
 	}
-	if c.body != nil && !c.body.Whole() {
+	cut := c.body != nil && !c.body.Whole()
+	if cut {
 		c.body.Close()
-		c.w.Header().Set("Connection", "close")
 	}
-	if c.s.draining.Load() != nil {
+	// Over HTTP/2 what is not read concerns only its stream.
+	if c.r.ProtoMajor == 1 && (cut || c.s.draining.Load() != nil) {
 		c.w.Header().Set("Connection", "close")
 	}
 	a.Write(c.w, c.r)

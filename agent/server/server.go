@@ -54,6 +54,7 @@ type Server struct {
 	// front is the first of them.
 	front     string
 	listeners []net.Listener
+	conns     conns
 
 	traffic traffic
 	prober  *prober
@@ -98,9 +99,12 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           s,
-		Protocols:         &protocols,
-		ConnContext:       clientconn.Context,
+		Handler:   s,
+		Protocols: &protocols,
+		ConnState: s.conns.note,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return withConn(clientconn.Context(ctx, c), c)
+		},
 		ReadHeaderTimeout: 30 * time.Second,
 		// Longer than the activator's, so that it is the client who closes.
 		IdleTimeout: 15 * time.Minute,
@@ -141,7 +145,7 @@ func (s *Server) closeListeners() {
 func (s *Server) Serve(ctx context.Context) error {
 	ended := make(chan error, len(s.listeners))
 	for _, ln := range s.listeners {
-		go func() { ended <- s.http.Serve(ln) }()
+		go func() { ended <- s.http.Serve(listener{ln, &s.conns}) }()
 	}
 	open := len(s.listeners)
 	var result error
@@ -164,6 +168,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			result = errors.Join(result, err)
 		}
 	}
+	s.conns.wait()
 	s.forward.CloseIdle()
 	return result
 }
