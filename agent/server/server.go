@@ -30,6 +30,17 @@ const (
 	bodyMemoryTotal = 64 << 20
 	spoolEach       = 64 << 20
 	spoolTotal      = 1 << 30
+	// What a request holds beside that is bounded by buffers of fixed size, however
+	// slow its client reads or writes and whether or not there is a limit of requests:
+	// about 100 KiB, stacks included and of which 32 copy the response, and its header.
+	// Over HTTP/2 a response may be ahead of its client by responseWindow, the requests of
+	// one connection ahead of the server by Go's 1 MiB together, and each by
+	// requestWindow, so that one that stalls does not stop the others. The windows are
+	// ample where the next hop is in the same cluster: 256 KiB per millisecond. What is
+	// not bounded here is the number of requests: without containerConcurrency it is
+	// that of the clients.
+	requestWindow  = 256 << 10
+	responseWindow = 64 << 10
 	// upstreamIdle is below the time after which common model servers close an
 	// idle connection (2 s and more), so that no request meets one that is closing.
 	upstreamIdle = time.Second
@@ -75,7 +86,7 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		config: config, log: log, started: time.Now(),
-		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle}),
+		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle, StreamBuffer: responseWindow}),
 		limiter:   agent.NewLimiter(config.ContainerConcurrency, config.queueDepth()),
 		memory:    budget.New(bodyMemoryTotal, nil),
 		upstreams: map[int]string{},
@@ -106,10 +117,15 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 			return withConn(clientconn.Context(ctx, c), c)
 		},
 		ReadHeaderTimeout: 30 * time.Second,
+		// Twice the activator's default, for what proxies add on the way.
+		MaxHeaderBytes: 128 << 10,
 		// Longer than the activator's, so that it is the client who closes.
 		IdleTimeout: 15 * time.Minute,
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: requestWindow,
+			SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
