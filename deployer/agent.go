@@ -3,6 +3,7 @@ package deployer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -21,9 +22,6 @@ const (
 	spoolSize = "1536Mi"
 )
 
-// defaultGrace is Kubernetes' termination grace period.
-const defaultGrace = 30 * time.Second
-
 // addAgent adds the agent as a native sidecar and has it drain the pod before the
 // server is stopped.
 //
@@ -37,12 +35,9 @@ func (w *workload) addAgent() error {
 		return nil
 	}
 	cfg := w.in.Config.Agent
-	grace := defaultGrace
-	if s := w.template.Spec.TerminationGracePeriodSeconds; s != nil {
-		if *s < 0 {
-			return invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *s)
-		}
-		grace = time.Duration(min(*s, 1<<30)) * time.Second
+	grace, err := w.grace()
+	if err != nil {
+		return err
 	}
 	always, user := corev1.ContainerRestartPolicyAlways, int64(65532)
 	c := corev1.Container{
@@ -76,7 +71,7 @@ func (w *workload) addAgent() error {
 		c.Args = append(c.Args, fmt.Sprintf("--container-concurrency=%d", w.scaling.concurrency))
 		// Requests wait for their turn, and long bodies do so on disk.
 		limit := resource.MustParse(spoolSize)
-		err := w.addVolume(source{Field: "the agent"}, corev1.Volume{Name: spoolVolume, VolumeSource: corev1.VolumeSource{
+		err = w.addVolume(source{Field: "the agent"}, corev1.Volume{Name: spoolVolume, VolumeSource: corev1.VolumeSource{
 			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit},
 		}})
 		if err != nil {
@@ -103,6 +98,26 @@ func (w *workload) addAgent() error {
 	}
 	w.template.Spec.InitContainers = slices.Insert(w.template.Spec.InitContainers, 0, c)
 	return nil
+}
+
+// grace is the pods' termination grace period. Where the user gives none it is long
+// enough for the longest request: Kubernetes' 30 seconds would cut a generation of
+// a minute whenever its pod is scaled down.
+func (w *workload) grace() (time.Duration, error) {
+	seconds := w.template.Spec.TerminationGracePeriodSeconds
+	if seconds == nil {
+		longest := int64(0)
+		if t := w.predictor.TimeoutSeconds; t != nil {
+			longest = min(*t, math.MaxInt32) // what is beyond is refused with the route
+		}
+		value := w.in.Config.Agent.grace(time.Duration(longest) * time.Second)
+		seconds = &value
+		w.template.Spec.TerminationGracePeriodSeconds = seconds
+	}
+	if *seconds < 0 {
+		return 0, invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *seconds)
+	}
+	return time.Duration(min(*seconds, math.MaxInt32)) * time.Second, nil
 }
 
 // drainBeforeStop has kubelet wait for the agent before it stops the containers

@@ -193,6 +193,46 @@ func TestDrainEndsBeforeTheGracePeriod(t *testing.T) {
 	}
 }
 
+// TestAStoppingPodHasTimeForTheLongestRequest: kubelet kills at the end of the grace
+// period, whatever is still being generated.
+func TestAStoppingPodHasTimeForTheLongestRequest(t *testing.T) {
+	for name, row := range map[string]struct {
+		fields string
+		grace  int64
+		drain  time.Duration
+	}{
+		"nothing said":                        {"", 305, 300 * time.Second},
+		"no limit of a request":               {"{timeout: 0}", 305, 300 * time.Second},
+		"requests shorter than the default":   {"{timeout: 60}", 305, 300 * time.Second},
+		"longer requests":                     {"{timeout: 1800}", 1805, 1800 * time.Second},
+		"the user's word":                     {"{terminationGracePeriodSeconds: 30}", 30, 25 * time.Second},
+		"the user's word and longer requests": {"{terminationGracePeriodSeconds: 30, timeout: 1800}", 30, 25 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := scaled(t, row.fields, nil)
+			require.NoError(t, err)
+			pod := o.Deployment.Spec.Template.Spec
+			require.Equal(t, row.grace, *pod.TerminationGracePeriodSeconds)
+			require.Contains(t, pod.InitContainers[0].Args, "--drain-timeout="+row.drain.String())
+		})
+	}
+	o, err := scaled(t, "{scaleMetric: cpu}", nil)
+	require.NoError(t, err)
+	require.Nil(t, o.Deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, "without an agent nothing drains")
+}
+
+func TestTheTimeToDrainIsConfigured(t *testing.T) {
+	c := DefaultConfig().Agent
+	c.DrainTimeout, c.DrainReserve = metav1.Duration{Duration: 20 * time.Minute}, metav1.Duration{Duration: 1500 * time.Millisecond}
+	require.EqualValues(t, 1202, c.grace(time.Minute), "in whole seconds")
+	require.EqualValues(t, 3602, c.grace(time.Hour))
+	for _, d := range []time.Duration{0, c.DrainQuiet.Duration - 1, 8 * 24 * time.Hour} {
+		config := DefaultConfig()
+		config.Agent.DrainTimeout.Duration = d
+		require.ErrorContains(t, config.Validate(), "agent.drainTimeout", d)
+	}
+}
+
 func cutDuration(arg, prefix string) (time.Duration, bool) {
 	if len(arg) < len(prefix) || arg[:len(prefix)] != prefix {
 		return 0, false
