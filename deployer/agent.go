@@ -113,11 +113,30 @@ func (w *workload) grace() (time.Duration, error) {
 		value := w.in.Config.Agent.grace(time.Duration(longest) * time.Second)
 		seconds = &value
 		w.template.Spec.TerminationGracePeriodSeconds = seconds
+		w.restartSoon()
 	}
 	if *seconds < 0 {
 		return 0, invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *seconds)
 	}
 	return time.Duration(min(*seconds, math.MaxInt32)) * time.Second, nil
+}
+
+// restartGrace is the grace period of a container that is restarted because a probe
+// failed, in seconds: Kubernetes' default for pods.
+const restartGrace = 30
+
+// restartSoon keeps the pod's grace period from holding up the restart of a server
+// that hangs: the requests in it do not end, so neither does the drain.
+func (w *workload) restartSoon() {
+	for i := range w.template.Spec.Containers {
+		c := &w.template.Spec.Containers[i]
+		for _, p := range []*corev1.Probe{c.LivenessProbe, c.StartupProbe} {
+			if p != nil && p.TerminationGracePeriodSeconds == nil {
+				seconds := int64(restartGrace)
+				p.TerminationGracePeriodSeconds = &seconds
+			}
+		}
+	}
 }
 
 // drainBeforeStop has kubelet wait for the agent before it stops the containers

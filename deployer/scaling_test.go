@@ -221,6 +221,25 @@ func TestAStoppingPodHasTimeForTheLongestRequest(t *testing.T) {
 	require.Nil(t, o.Deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, "without an agent nothing drains")
 }
 
+// TestAServerThatHangsIsRestartedNoLaterForIt: the requests inside never end, so
+// the drain before a restart lasts for all of the grace period.
+func TestAServerThatHangsIsRestartedNoLaterForIt(t *testing.T) {
+	const probes = "containers: [{image: own, livenessProbe: {tcpSocket: {port: 1}}, startupProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 7}}]"
+	grace := func(fields string) (liveness, startup *int64) {
+		isvc := &v1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Name: "iris", Namespace: "models"}}
+		require.NoError(t, yaml.UnmarshalStrict([]byte(fields), &isvc.Spec.Predictor))
+		w, err := build(Input{Service: v1beta1.Default(isvc, v1beta1.StockDefaults()), Component: Predictor, Config: DefaultConfig()}, true)
+		require.NoError(t, err)
+		require.Nil(t, w.server().ReadinessProbe.TerminationGracePeriodSeconds, "Kubernetes refuses it")
+		return w.server().LivenessProbe.TerminationGracePeriodSeconds, w.server().StartupProbe.TerminationGracePeriodSeconds
+	}
+	liveness, startup := grace("{" + probes + "}")
+	require.EqualValues(t, 30, *liveness)
+	require.EqualValues(t, 7, *startup, "the user's word")
+	liveness, _ = grace("{terminationGracePeriodSeconds: 60, " + probes + "}")
+	require.Nil(t, liveness, "the pod's is the user's word too")
+}
+
 func TestTheTimeToDrainIsConfigured(t *testing.T) {
 	c := DefaultConfig().Agent
 	c.DrainTimeout, c.DrainReserve = metav1.Duration{Duration: 20 * time.Minute}, metav1.Duration{Duration: 1500 * time.Millisecond}
