@@ -159,6 +159,42 @@ func TestADrainWaitsForQuietSinceTheCall(t *testing.T) {
 	require.Equal(t, time.Second, d.Wait(begin.Add(59*time.Second), begin.Add(58*time.Second)), "the timeout comes first")
 }
 
+func TestAServerIsBackOnceItListensAfterHavingGone(t *testing.T) {
+	const drained = Reply(100) // no reply: the drain has answered
+	for name, c := range map[string]struct {
+		replies []Reply
+		back    bool
+	}{
+		"it never went":                        {[]Reply{Ready, Ready, drained, Ready}, false},
+		"it went":                              {[]Reply{Ready, drained, Refused}, false},
+		"it went and came":                     {[]Reply{Ready, drained, Refused, Refused, Ready}, true},
+		"it crashed within the drain":          {[]Reply{Ready, Refused, Ready}, true},
+		"it was slow, which is not gone":       {[]Reply{Ready, drained, Unready, Ready}, false},
+		"it had not come yet, and does so":     {[]Reply{Refused, Ready, drained, Ready}, false},
+		"it had not come yet, and was stopped": {[]Reply{Refused, drained, Refused, Ready}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Restart
+			over := false
+			for _, reply := range c.replies {
+				if reply == drained {
+					over = true
+					continue
+				}
+				r = r.Next(reply, over)
+			}
+			require.Equal(t, c.back, r.Back)
+		})
+	}
+}
+
+func TestAPodThatOutlivesItsGracePeriodIsNotStopping(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	d := Drain{Since: begin, Quiet: 5 * time.Second, Timeout: 25 * time.Second}
+	require.False(t, d.Outlived(begin.Add(85*time.Second)))
+	require.True(t, d.Outlived(begin.Add(85*time.Second+1)))
+}
+
 func TestAHistogramCountsCumulatively(t *testing.T) {
 	var h Histogram
 	h.Observe(5 * time.Millisecond)

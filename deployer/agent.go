@@ -3,6 +3,7 @@ package deployer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -70,7 +71,7 @@ func (w *workload) addAgent() error {
 		c.Args = append(c.Args, fmt.Sprintf("--container-concurrency=%d", w.scaling.concurrency))
 		// Requests wait for their turn, and long bodies do so on disk.
 		limit := resource.MustParse(spoolSize)
-		err := w.addVolume(source{Field: "the agent"}, corev1.Volume{Name: spoolVolume, VolumeSource: corev1.VolumeSource{
+		err = w.addVolume(source{Field: "the agent"}, corev1.Volume{Name: spoolVolume, VolumeSource: corev1.VolumeSource{
 			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit},
 		}})
 		if err != nil {
@@ -99,24 +100,43 @@ func (w *workload) addAgent() error {
 	return nil
 }
 
-// grace is the pod's termination grace period. Kubernetes' 30 seconds would cut
-// off every longer answer at each scale-down, so the default is that of Knative:
-// the longest time that a request may take. A pod without requests does not use it.
+// grace is the pods' termination grace period. Where the user gives none it is long
+// enough for the longest request: Kubernetes' 30 seconds would cut a generation of
+// a minute whenever its pod is scaled down.
 func (w *workload) grace() (time.Duration, error) {
-	spec := &w.template.Spec
-	if s := spec.TerminationGracePeriodSeconds; s != nil {
-		if *s < 0 {
-			return 0, invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *s)
+	seconds := w.template.Spec.TerminationGracePeriodSeconds
+	if seconds == nil {
+		longest := int64(0)
+		if t := w.predictor.TimeoutSeconds; t != nil {
+			longest = min(*t, math.MaxInt32) // what is beyond is refused with the route
 		}
-		return time.Duration(min(*s, 1<<30)) * time.Second, nil
+		value := w.in.Config.Agent.grace(time.Duration(longest) * time.Second)
+		seconds = &value
+		w.template.Spec.TerminationGracePeriodSeconds = seconds
+		w.restartSoon()
 	}
-	longest := w.in.Config.Agent.DrainLimit.Duration
-	if t := w.predictor.TimeoutSeconds; t != nil {
-		longest = max(longest, time.Duration(min(*t, 1<<30))*time.Second)
+	if *seconds < 0 {
+		return 0, invalid("spec.predictor.terminationGracePeriodSeconds", "%d is negative", *seconds)
 	}
-	seconds := int64((longest + w.in.Config.Agent.DrainReserve.Duration).Seconds())
-	spec.TerminationGracePeriodSeconds = &seconds
-	return time.Duration(seconds) * time.Second, nil
+	return time.Duration(min(*seconds, math.MaxInt32)) * time.Second, nil
+}
+
+// restartGrace is the grace period of a container that is restarted because a probe
+// failed, in seconds: Kubernetes' default for pods.
+const restartGrace = 30
+
+// restartSoon keeps the pod's grace period from holding up the restart of a server
+// that hangs: the requests in it do not end, so neither does the drain.
+func (w *workload) restartSoon() {
+	for i := range w.template.Spec.Containers {
+		c := &w.template.Spec.Containers[i]
+		for _, p := range []*corev1.Probe{c.LivenessProbe, c.StartupProbe} {
+			if p != nil && p.TerminationGracePeriodSeconds == nil {
+				seconds := int64(restartGrace)
+				p.TerminationGracePeriodSeconds = &seconds
+			}
+		}
+	}
 }
 
 // drainBeforeStop has kubelet wait for the agent before it stops the containers

@@ -91,10 +91,12 @@ type AgentConfig struct {
 	// its server is stopped. It has to outlast the time in which nodes learn that
 	// the pod is no longer an endpoint. Default 3s.
 	DrainQuiet metav1.Duration `json:"drainQuiet,omitempty"`
-	// DrainLimit is how long a request may go on in a stopping pod whose
-	// terminationGracePeriodSeconds and timeout say nothing else; whole seconds.
-	// Default 5m, as Knative's timeout.
-	DrainLimit metav1.Duration `json:"drainLimit,omitempty"`
+	// DrainTimeout is how long requests may go on in a stopping pod: of it and
+	// spec.predictor.timeout the longer, with DrainReserve, is the termination grace
+	// period of pods whose InferenceService gives none. A pod stops as soon as it is
+	// quiet, so a long one costs nothing but where a request hangs. Default 5m, which
+	// is also Knative's.
+	DrainTimeout metav1.Duration `json:"drainTimeout,omitempty"`
 	// DrainReserve is the part of a pod's termination grace period that is left to
 	// the server after the drain. Default 5s.
 	DrainReserve metav1.Duration `json:"drainReserve,omitempty"`
@@ -172,7 +174,7 @@ func DefaultConfig() Config {
 			Image:        Image,
 			Resources:    resources("25m", "32Mi", "1", "256Mi"),
 			DrainQuiet:   metav1.Duration{Duration: 3 * time.Second},
-			DrainLimit:   metav1.Duration{Duration: 5 * time.Minute},
+			DrainTimeout: metav1.Duration{Duration: 5 * time.Minute},
 			DrainReserve: metav1.Duration{Duration: 5 * time.Second},
 		},
 		Credentials: CredentialsConfig{
@@ -259,6 +261,16 @@ func (c StorageInitializerConfig) validate(p *field.Path) (errs field.ErrorList)
 	return append(errs, validateResources(p.Child("resources"), c.Resources)...)
 }
 
+// maxDrainTimeout is more than anybody waits for one pod.
+const maxDrainTimeout = 7 * 24 * time.Hour
+
+// grace is the termination grace period, in seconds, of pods whose requests last
+// for at most longest, where the user gives none: max(1m, 5m) + 5s = 305.
+func (c AgentConfig) grace(longest time.Duration) int64 {
+	grace := max(longest, c.DrainTimeout.Duration) + c.DrainReserve.Duration
+	return int64((grace + time.Second - 1) / time.Second)
+}
+
 func (c AgentConfig) validate(p *field.Path) (errs field.ErrorList) {
 	if c.Image == "" {
 		errs = append(errs, field.Required(p.Child("image"), "name the image that holds /app/agent"))
@@ -266,8 +278,8 @@ func (c AgentConfig) validate(p *field.Path) (errs field.ErrorList) {
 	if c.DrainQuiet.Duration <= 0 {
 		errs = append(errs, field.Invalid(p.Child("drainQuiet"), c.DrainQuiet.Duration.String(), "must be above 0, for example 3s"))
 	}
-	if d := c.DrainLimit.Duration; d < time.Second || d%time.Second != 0 {
-		errs = append(errs, field.Invalid(p.Child("drainLimit"), d.String(), "must be whole seconds, at least 1s, for example 5m"))
+	if d := c.DrainTimeout.Duration; d < c.DrainQuiet.Duration || d > maxDrainTimeout {
+		errs = append(errs, field.Invalid(p.Child("drainTimeout"), d.String(), fmt.Sprintf("must be from drainQuiet, %s, to %s, for example 5m", c.DrainQuiet.Duration, maxDrainTimeout)))
 	}
 	if c.DrainReserve.Duration < time.Second {
 		errs = append(errs, field.Invalid(p.Child("drainReserve"), c.DrainReserve.Duration.String(), "must be at least 1s"))

@@ -282,6 +282,65 @@ func TestDrainEndsBeforeTheGracePeriod(t *testing.T) {
 	}
 }
 
+// TestAStoppingPodHasTimeForTheLongestRequest: kubelet kills at the end of the grace
+// period, whatever is still being generated.
+func TestAStoppingPodHasTimeForTheLongestRequest(t *testing.T) {
+	for name, row := range map[string]struct {
+		fields string
+		grace  int64
+		drain  time.Duration
+	}{
+		"nothing said":                        {"", 305, 300 * time.Second},
+		"no limit of a request":               {"{timeout: 0}", 305, 300 * time.Second},
+		"requests shorter than the default":   {"{timeout: 60}", 305, 300 * time.Second},
+		"longer requests":                     {"{timeout: 1800}", 1805, 1800 * time.Second},
+		"the user's word":                     {"{terminationGracePeriodSeconds: 30}", 30, 25 * time.Second},
+		"the user's word and longer requests": {"{terminationGracePeriodSeconds: 30, timeout: 1800}", 30, 25 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := scaled(t, row.fields, nil)
+			require.NoError(t, err)
+			pod := o.Deployment.Spec.Template.Spec
+			require.Equal(t, row.grace, *pod.TerminationGracePeriodSeconds)
+			require.Contains(t, pod.InitContainers[0].Args, "--drain-timeout="+row.drain.String())
+		})
+	}
+	o, err := scaled(t, "{scaleMetric: cpu}", nil)
+	require.NoError(t, err)
+	require.Nil(t, o.Deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, "without an agent nothing drains")
+}
+
+// TestAServerThatHangsIsRestartedNoLaterForIt: the requests inside never end, so
+// the drain before a restart lasts for all of the grace period.
+func TestAServerThatHangsIsRestartedNoLaterForIt(t *testing.T) {
+	const probes = "containers: [{image: own, livenessProbe: {tcpSocket: {port: 1}}, startupProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 7}}]"
+	grace := func(fields string) (liveness, startup *int64) {
+		isvc := &v1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Name: "iris", Namespace: "models"}}
+		require.NoError(t, yaml.UnmarshalStrict([]byte(fields), &isvc.Spec.Predictor))
+		w, err := build(Input{Service: v1beta1.Default(isvc, v1beta1.StockDefaults()), Component: Predictor, Config: DefaultConfig()}, true)
+		require.NoError(t, err)
+		require.Nil(t, w.server().ReadinessProbe.TerminationGracePeriodSeconds, "Kubernetes refuses it")
+		return w.server().LivenessProbe.TerminationGracePeriodSeconds, w.server().StartupProbe.TerminationGracePeriodSeconds
+	}
+	liveness, startup := grace("{" + probes + "}")
+	require.EqualValues(t, 30, *liveness)
+	require.EqualValues(t, 7, *startup, "the user's word")
+	liveness, _ = grace("{terminationGracePeriodSeconds: 60, " + probes + "}")
+	require.Nil(t, liveness, "the pod's is the user's word too")
+}
+
+func TestTheTimeToDrainIsConfigured(t *testing.T) {
+	c := DefaultConfig().Agent
+	c.DrainTimeout, c.DrainReserve = metav1.Duration{Duration: 20 * time.Minute}, metav1.Duration{Duration: 1500 * time.Millisecond}
+	require.EqualValues(t, 1202, c.grace(time.Minute), "in whole seconds")
+	require.EqualValues(t, 3602, c.grace(time.Hour))
+	for _, d := range []time.Duration{0, c.DrainQuiet.Duration - 1, 8 * 24 * time.Hour} {
+		config := DefaultConfig()
+		config.Agent.DrainTimeout.Duration = d
+		require.ErrorContains(t, config.Validate(), "agent.drainTimeout", d)
+	}
+}
+
 func cutDuration(arg, prefix string) (time.Duration, bool) {
 	if len(arg) < len(prefix) || arg[:len(prefix)] != prefix {
 		return 0, false

@@ -116,6 +116,9 @@ func (c *call) end() {
 	}
 }
 
+// refusals are an agent's words that nothing has reached the server behind it.
+var refusals = []string{string(answer.ServerDown), string(answer.Draining)}
+
 // forward sends the request to the granted pod, and to others as long as the
 // pods cannot be reached.
 func (c *call) forward() int {
@@ -126,7 +129,7 @@ func (c *call) forward() int {
 	x := f.Begin(c.w, c.r)
 	defer x.End()
 	c.exchange = x
-	x.Refusal = string(answer.ServerDown)
+	x.Refusals = refusals
 	x.FirstByte, x.Idle, x.Cutoff = c.plan.timeouts.firstByte, c.plan.timeouts.idle, c.s.cutoff
 	if c.plan.timeouts.total > 0 {
 		x.Deadline = c.arrived.Add(c.plan.timeouts.total)

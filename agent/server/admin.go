@@ -91,31 +91,6 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// serveDrain is the preStop hook of the server's container: it answers when the
-// server may be stopped.
-func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request) {
-	drain := s.startDrain(time.Now())
-	for {
-		// Looking a few times in a quiet period is enough: what matters is that
-		// nobody was inside for all of it.
-		wait := drain.Wait(time.Now(), s.traffic.idleSince(s.started))
-		if wait <= 0 {
-			break
-		}
-		timer := time.NewTimer(min(wait, 100*time.Millisecond))
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-			timer.Stop()
-			return
-		}
-	}
-	// Nobody can be told any more by a response.
-	closed := s.conns.closeIdle(time.Now(), drain.Quiet/2)
-	s.log.Info("drained", "closed", closed)
-	fmt.Fprintln(w, "drained")
-}
-
 // Admin is the server of the admin port.
 func (s *Server) Admin() lifecycle.HTTP {
 	return lifecycle.HTTP{

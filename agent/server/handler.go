@@ -38,14 +38,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := call{s: s, w: w, r: r, conn: conn, arrived: time.Now()}
 	s.traffic.enter(c.arrived)
+	if r.ProtoMajor == 2 && s.draining.Load() != nil {
+		s.conns.sayGoodbye(r)
+	}
 	code := codeCut
 	defer func() {
 		now := time.Now()
 		s.traffic.leave(code, now.Sub(c.arrived), now)
 	}()
 	code = c.serve()
-	if code == codeCut || code == codeGone {
-		// Returning would send an empty 200 to a client that has closed only its side.
+	switch code {
+	case codeGone, codeCut:
+		// A return would make an answer of nothing, an empty 200, or of half a response
+		// a whole one. Who counts as gone may be there still: a client that has closed
+		// its sending side looks the same.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -153,14 +159,19 @@ func (c *call) forward() int {
 	if c.body != nil {
 		x.Body(c.body)
 	}
-	x.CloseClient = c.s.draining.Load() != nil
+	if d := c.s.draining.Load(); d != nil {
+		// To HTTP/2 this would be the farewell that drops what is on its way.
+		x.CloseClient = c.r.ProtoMajor == 1
+		if d.answered.Load() {
+			// The server may end at any moment. A new connection shows that it has, before
+			// the request is sent; a kept one fails after.
+			c.s.forward.CloseIdle()
+		}
+	}
 	x.Cutoff = c.s.cutoff
 	out := x.Try(c.s.upstreams[c.conn.Port])
 	if !x.HeaderAt.IsZero() {
 		c.s.traffic.firstByte.Observe(x.HeaderAt.Sub(c.arrived))
-	}
-	if out.Result == forward.Done && c.s.down.Load() && c.s.prober == nil {
-		c.s.endDrain()
 	}
 	switch out.Result {
 	case forward.Done:
@@ -176,9 +187,10 @@ func (c *call) forward() int {
 			c.s.prober.refused()
 		}
 		if c.s.draining.Load() != nil {
-			c.s.down.Store(true)
+			// Kubelet has stopped it, or will.
+			return c.answer(answer.Draining, "The pod is shutting down.")
 		}
-		return c.answer(answer.ServerDown, "The model server takes no connections.")
+		return c.answer(answer.ServerDown, "The model server does not take connections.")
 	default:
 		c.s.log.Debug("request failed", "error", out.Err)
 		return c.answer(answer.UpstreamUnreachable, "The connection to the model server broke before it answered.")
@@ -187,14 +199,18 @@ func (c *call) forward() int {
 
 func (c *call) answer(reason answer.Reason, message string) int {
 	a := answer.Answer{Reason: reason, Message: message}
-	if reason == answer.QueueFull || reason == answer.ServerDown {
+	switch reason {
+	case answer.QueueFull, answer.ServerDown, answer.Draining:
+		// Nothing has reached the server. A second later another pod, or this one, may
+		// take the request.
 		a.RetryAfter = time.Second
 	}
-	if c.body != nil && !c.body.Whole() {
+	cut := c.body != nil && !c.body.Whole()
+	if cut {
 		c.body.Close()
-		c.w.Header().Set("Connection", "close")
 	}
-	if c.s.draining.Load() != nil {
+	// Over HTTP/2 what is not read concerns only its stream.
+	if c.r.ProtoMajor == 1 && (cut || c.s.draining.Load() != nil) {
 		c.w.Header().Set("Connection", "close")
 	}
 	a.Write(c.w, c.r)

@@ -14,8 +14,6 @@ import (
 type prober struct {
 	probe *agent.Probe
 	ask   func(ctx context.Context) agent.Reply
-	// back is called when the server has become ready. May be nil.
-	back func()
 	// again makes the next question come at once.
 	again chan struct{}
 
@@ -60,10 +58,6 @@ func (p *prober) note(reply agent.Reply, now time.Time) time.Duration {
 	p.state = p.state.Next(p.probe, reply, now)
 	switch {
 	case p.state.Ready && !was:
-		// First, so that it is not taken for the end of a drain that begins now.
-		if p.back != nil {
-			p.back()
-		}
 		close(p.ready)
 		if p.first.IsZero() {
 			p.first = now
@@ -98,6 +92,12 @@ func (p *prober) refused() {
 	case p.again <- struct{}{}:
 	default:
 	}
+}
+
+func (p *prober) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state.Ready
 }
 
 // wait waits until the server is ready and reports whether it is.

@@ -40,15 +40,18 @@ func replyTo(err error) agent.Reply {
 }
 
 func askTCP(t *agent.TCPSocket) func(context.Context) agent.Reply {
+	return func(ctx context.Context) agent.Reply { return askAddr(ctx, local(t.Port)) }
+}
+
+// askAddr asks by a connection whether somebody listens.
+func askAddr(ctx context.Context, addr string) agent.Reply {
 	var dialer net.Dialer
-	return func(ctx context.Context) agent.Reply {
-		conn, err := dialer.DialContext(ctx, "tcp", local(t.Port))
-		if err != nil {
-			return replyTo(err)
-		}
-		conn.Close()
-		return agent.Ready
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return replyTo(err)
 	}
+	conn.Close()
+	return agent.Ready
 }
 
 func askHTTP(g *agent.HTTPGet) func(context.Context) agent.Reply {

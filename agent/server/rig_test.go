@@ -109,3 +109,16 @@ func (r *rig) queued(n int) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool { return r.s.limiter.Waiting() == n }, 30*time.Second, time.Millisecond)
 }
+
+func (s *conns) len() int { return len(s.list()) }
+
+// heardSince counts the connections that have sent something since.
+func (s *conns) heardSince(t time.Time) int {
+	n := 0
+	for _, c := range s.list() {
+		if c.heard.Load() > t.UnixNano() && !c.busy.Load() {
+			n++
+		}
+	}
+	return n
+}

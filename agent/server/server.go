@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,16 +29,25 @@ const (
 	// bodyMemoryTotal that of all of them; the rest goes to the spool.
 	bodyMemory      = 256 << 10
 	bodyMemoryTotal = 64 << 20
+	spoolEach       = 64 << 20
+	spoolTotal      = 1 << 30
 	// replayTotal bounds what is kept of bodies in flight, so that a request can be
 	// sent again that met a connection which the server had just closed.
 	replayTotal = 32 << 20
-	spoolEach   = 64 << 20
-	spoolTotal  = 1 << 30
+	// What a request holds beside that is bounded by buffers of fixed size, however
+	// slow its client reads or writes and whether or not there is a limit of requests:
+	// about 100 KiB, stacks included and of which 32 copy the response, and its header.
+	// Over HTTP/2 a response may be ahead of its client by responseWindow, the requests of
+	// one connection ahead of the server by Go's 1 MiB together, and each by
+	// requestWindow, so that one that stalls does not stop the others. The windows are
+	// ample where the next hop is in the same cluster: 256 KiB per millisecond. What is
+	// not bounded here is the number of requests: without containerConcurrency it is
+	// that of the clients.
+	requestWindow  = 256 << 10
+	responseWindow = 64 << 10
 	// upstreamIdle is below the time after which common model servers close an
 	// idle connection (2 s and more), so that no request meets one that is closing.
 	upstreamIdle = time.Second
-	// maxHeaderBytes is twice the activator's, for what proxies add on the way.
-	maxHeaderBytes = 128 << 10
 	// stopGrace is how long requests may go on after SIGTERM. Kubelet stops a native
 	// sidecar only after the server, so what is inside then has lost it already.
 	stopGrace = 5 * time.Second
@@ -56,18 +66,21 @@ type Server struct {
 	// upstreams leads from a listen port to the server's address. It is not
 	// changed once Run has begun.
 	upstreams map[int]string
+	// front is the first of them.
+	front     string
 	listeners []net.Listener
+	conns     conns
 
 	traffic traffic
-	conns   connections
 	prober  *prober
-	// draining is set from the first call of /drain on, until the server has come
-	// back: kubelet also calls the hook before it restarts a server that hangs.
-	draining atomic.Pointer[agent.Drain]
-	// stopping is true from the agent's own SIGTERM on; down once a request met no
-	// server since the drain began.
-	stopping, down atomic.Bool
-	cutoff         chan struct{}
+	cutoff  chan struct{}
+
+	// draining is nil without a drain. It changes under drainMu.
+	draining atomic.Pointer[drain]
+	drainMu  sync.Mutex
+	// stopped: the agent has been told to stop. Guarded by drainMu.
+	stopped    bool
+	drainBegun chan struct{}
 }
 
 // New returns a Server that does nothing yet.
@@ -77,11 +90,11 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		config: config, log: log, started: time.Now(),
-		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle, Reserved: answer.Header, ReplayBudget: budget.New(replayTotal, nil)}),
+		forward:   forward.New(forward.Options{DialTimeout: time.Second, IdleTimeout: upstreamIdle, StreamBuffer: responseWindow, Reserved: answer.Header, ReplayBudget: budget.New(replayTotal, nil)}),
 		limiter:   agent.NewLimiter(config.ContainerConcurrency, config.queueDepth()),
 		memory:    budget.New(bodyMemoryTotal, nil),
 		upstreams: map[int]string{},
-		cutoff:    make(chan struct{}),
+		cutoff:    make(chan struct{}), drainBegun: make(chan struct{}, 1),
 	}
 	if config.SpoolDir != "" && s.limiter != nil {
 		spool, err := bodyhold.NewSpool(bodyhold.SpoolOptions{
@@ -96,22 +109,27 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 	}
 	if config.Probe != nil {
 		s.prober = newProber(config.Probe)
-		s.prober.back = s.endDrain
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           s,
-		Protocols:         &protocols,
-		ConnContext:       clientconn.Context,
-		ConnState:         s.conns.note,
+		Handler:   s,
+		Protocols: &protocols,
+		ConnState: s.conns.note,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return withConn(clientconn.Context(ctx, c), c)
+		},
 		ReadHeaderTimeout: 30 * time.Second,
-		MaxHeaderBytes:    maxHeaderBytes,
+		// Twice the activator's default, for what proxies add on the way.
+		MaxHeaderBytes: 128 << 10,
 		// Longer than the activator's, so that it is the client who closes.
 		IdleTimeout: 15 * time.Minute,
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: requestWindow,
+			SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
@@ -132,6 +150,9 @@ func (s *Server) Listen(ctx context.Context) error {
 func (s *Server) listen(ln net.Listener, upstream string) {
 	s.listeners = append(s.listeners, ln)
 	s.upstreams[ln.Addr().(*net.TCPAddr).Port] = upstream
+	if s.front == "" {
+		s.front = upstream
+	}
 }
 
 func (s *Server) closeListeners() {
@@ -144,7 +165,7 @@ func (s *Server) closeListeners() {
 func (s *Server) Serve(ctx context.Context) error {
 	ended := make(chan error, len(s.listeners))
 	for _, ln := range s.listeners {
-		go func() { ended <- s.http.Serve(ln) }()
+		go func() { ended <- s.http.Serve(listener{ln, &s.conns}) }()
 	}
 	open := len(s.listeners)
 	var result error
@@ -154,8 +175,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		open--
 		result = fmt.Errorf("serving: %w", result)
 	}
-	s.stopping.Store(true)
-	s.startDrain(time.Now())
+	s.drainForGood(time.Now())
 	cut := time.AfterFunc(stopGrace/2, func() { close(s.cutoff) })
 	if err := lifecycle.Shutdown(s.http, stopGrace); err != nil {
 		s.log.Warn("shutdown was not clean", "error", err)
@@ -168,36 +188,19 @@ func (s *Server) Serve(ctx context.Context) error {
 			result = errors.Join(result, err)
 		}
 	}
+	s.conns.wait()
 	s.forward.CloseIdle()
 	return result
 }
 
-// Probe asks the server for its readiness until ctx is done.
+// Probe asks the server for its readiness, and during a drain whether it is still
+// there, until ctx is done.
 func (s *Server) Probe(ctx context.Context) error {
-	if s.prober == nil {
-		<-ctx.Done()
-		return nil
+	var parts sync.WaitGroup
+	parts.Go(func() { s.watchDrains(ctx) })
+	if s.prober != nil {
+		parts.Go(func() { s.prober.run(ctx) })
 	}
-	s.prober.run(ctx)
+	parts.Wait()
 	return nil
-}
-
-// endDrain ends a drain that was not the pod's end: the server has come back.
-func (s *Server) endDrain() {
-	if s.stopping.Load() {
-		return
-	}
-	s.down.Store(false)
-	if s.draining.Swap(nil) != nil {
-		s.log.Info("the server is back, the drain is over")
-	}
-}
-
-// startDrain begins the drain, the first time it is called, and returns it.
-func (s *Server) startDrain(now time.Time) agent.Drain {
-	d := &agent.Drain{Since: now, Quiet: s.config.DrainQuiet, Timeout: s.config.DrainTimeout}
-	if s.draining.CompareAndSwap(nil, d) {
-		s.log.Info("draining", "quiet", d.Quiet, "timeout", d.Timeout)
-	}
-	return *s.draining.Load()
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -194,97 +193,20 @@ func TestReadyAnswersAsSoonAsTheServerDoes(t *testing.T) {
 	srv.Close()
 	got := fetch(client(t, false), http.MethodPost, "http://"+r.addr, "x")
 	require.Equal(t, 503, got.code)
-	require.Equal(t, "ServerDown", got.header.Get("Rawserve-Reason"))
+	require.Equal(t, "ServerDown", got.header.Get("Rawserve-Reason"), "nothing was sent to anybody: another pod may be tried")
 	require.Equal(t, "1", got.header.Get("Retry-After"))
 	require.Equal(t, 503, r.get("/ready").code)
 }
 
-// TestADrainIsOverWhenTheServerComesBack is what kubelet does to a server that
-// hangs: it calls the hook and restarts the container, not the pod.
-func TestADrainIsOverWhenTheServerComesBack(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	serve := func(ln net.Listener) *http.Server {
-		srv := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-		go func() { _ = srv.Serve(ln) }()
-		return srv
-	}
-	for _, probed := range []bool{true, false} {
-		t.Run(fmt.Sprintf("probe of the agent's own %t", probed), func(t *testing.T) {
-			if ln == nil {
-				ln, err = net.Listen("tcp", "127.0.0.1:0")
-				require.NoError(t, err)
-			}
-			addr := ln.Addr().String()
-			srv := serve(ln)
-			ln = nil
-			r := newRig(t, addr, func(c *Config) {
-				c.DrainQuiet = 10 * time.Millisecond
-				if probed {
-					c.Probe, err = agent.ParseProbe(fmt.Sprintf(`{"tcpSocket":{"port":%s},"periodSeconds":1}`, addr[strings.LastIndex(addr, ":")+1:]))
-					require.NoError(t, err)
-				}
-			})
-			c := client(t, false)
-			request := func() reply { return fetch(c, http.MethodGet, "http://"+r.addr, "") }
-			if probed {
-				require.Equal(t, 200, r.get("/ready?wait=5s").code)
-			}
-			require.Equal(t, 200, r.get("/drain").code)
-			require.True(t, request().closes, "it drains")
-			srv.Close()
-			require.Equal(t, "ServerDown", request().header.Get("Rawserve-Reason"))
-
-			again, err := net.Listen("tcp", addr)
-			require.NoError(t, err)
-			defer serve(again).Close()
-			if probed {
-				require.Eventually(t, func() bool { return r.get("/ready").code == 200 }, 5*time.Second, time.Millisecond)
-			} else {
-				require.Equal(t, 200, request().code)
-			}
-			require.Nil(t, r.s.draining.Load())
-			require.False(t, request().closes)
-		})
-	}
-}
-
-func TestADrainClosesIdleConnectionsAtItsEnd(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("HTTP/2 %t", h2), func(t *testing.T) {
-			r := newRig(t, upstream(t, func(http.ResponseWriter, *http.Request) {}), func(c *Config) { c.DrainQuiet = 20 * time.Millisecond })
-			closed := make(chan struct{})
-			tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-				return &watched{Conn: c, closed: closed}, err
-			}}
-			tr.Protocols.SetHTTP1(!h2)
-			tr.Protocols.SetUnencryptedHTTP2(h2)
-			defer tr.CloseIdleConnections()
-			require.Equal(t, 200, fetch(&http.Client{Transport: tr}, http.MethodGet, "http://"+r.addr, "").code)
-			require.Equal(t, 200, r.get("/drain").code)
-			select {
-			case <-closed:
-			case <-time.After(5 * time.Second):
-				t.Fatal("the idle connection is still open")
-			}
-		})
-	}
-}
-
-// watched tells when the other side has closed the connection.
-type watched struct {
-	net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if errors.Is(err, io.EOF) {
-		w.once.Do(func() { close(w.closed) })
-	}
-	return n, err
+func TestAConnectionThatBreaksAfterTheRequestWasSentIsAnotherMatter(t *testing.T) {
+	r := newRig(t, upstream(t, func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		panic(http.ErrAbortHandler)
+	}), nil)
+	got := fetch(client(t, false), http.MethodPost, "http://"+r.addr, "x")
+	require.Equal(t, 502, got.code)
+	require.Equal(t, "UpstreamUnreachable", got.header.Get("Rawserve-Reason"), "the model may have done what was asked")
+	require.Empty(t, got.header.Get("Retry-After"))
 }
 
 func TestWithoutAProbeOnlyKubeletCanTell(t *testing.T) {

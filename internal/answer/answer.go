@@ -26,10 +26,12 @@ const (
 	StartFailed Reason = "StartFailed"
 	// Stopped: the user stopped the component.
 	Stopped Reason = "Stopped"
-	// UpstreamUnreachable: the connection to the pod failed after the request was sent.
-	UpstreamUnreachable Reason = "UpstreamUnreachable"
-	// ServerDown: the model server takes no connections; nothing was sent to it.
+	// ServerDown: nothing listens where the model should be. Nobody has seen any of
+	// the request, so it may be sent elsewhere, whatever it asks for.
 	ServerDown Reason = "ServerDown"
+	// UpstreamUnreachable: the connection to the pod failed after the request was sent.
+	// It may have been executed.
+	UpstreamUnreachable Reason = "UpstreamUnreachable"
 	// UpstreamTimeout: the pod sent no response in the time that the route allows.
 	UpstreamTimeout Reason = "UpstreamTimeout"
 	// Draining: the process is shutting down.

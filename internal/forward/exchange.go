@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -64,8 +65,8 @@ type Exchange struct {
 	Deadline time.Time
 	// CloseClient ends the client's connection with the response.
 	CloseClient bool
-	// Refusal says which value of the Reserved field means Refused. Empty: none does.
-	Refusal string
+	// Refusals are the values of the Reserved field that mean Refused.
+	Refusals []string
 	// Connected is called once an attempt has its connection. May be nil.
 	Connected func()
 	// Cutoff, when closed, ends upgraded connections, which a server's shutdown
@@ -142,7 +143,7 @@ func (x *Exchange) Try(addr string) Outcome {
 	}
 	if x.refused(res) {
 		res.Body.Close()
-		return Outcome{Result: Refused, Code: res.StatusCode, Err: fmt.Errorf("%s: %s", x.f.o.Reserved, x.Refusal)}
+		return Outcome{Result: Refused, Code: res.StatusCode, Err: fmt.Errorf("%s: %s", x.f.o.Reserved, res.Header.Get(x.f.o.Reserved))}
 	}
 	if !x.f.o.FromPeer && x.f.o.Reserved != "" {
 		delete(res.Header, x.f.o.Reserved)
@@ -158,11 +159,11 @@ func (x *Exchange) Try(addr string) Outcome {
 }
 
 func (x *Exchange) refused(res *http.Response) bool {
-	if !x.f.o.FromPeer || x.Refusal == "" {
+	if !x.f.o.FromPeer {
 		return false
 	}
 	values := res.Header[x.f.o.Reserved]
-	return len(values) == 1 && values[0] == x.Refusal
+	return len(values) == 1 && slices.Contains(x.Refusals, values[0])
 }
 
 func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, error) {

@@ -24,10 +24,13 @@ type Options struct {
 	// of the server, or a request may meet a connection that the server is just
 	// closing. Default 60s.
 	IdleTimeout time.Duration
+	// StreamBuffer is how much of an HTTP/2 response is taken from the server before
+	// the client takes it, in bytes. Default Go's, 4 MiB.
+	StreamBuffer int
 	// Forwarded adds the X-Forwarded fields.
 	Forwarded bool
 	// Reserved is a response field that only processes of ours may set, in its
-	// canonical form: with it, Refused is asked, and what a server sends in it goes
+	// canonical form: with it an exchange is Refused, and what a server sends in it goes
 	// no further unless FromPeer is set. Empty: there is none.
 	Reserved string
 	// FromPeer says that the other side is a process of ours, whose Reserved field counts.
@@ -91,7 +94,10 @@ func newTransport(o Options, h2 bool) *http.Transport {
 		DisableCompression:    true,
 		ExpectContinueTimeout: time.Second,
 		// A server that has vanished without closing shows by unanswered pings.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second,
+			MaxReceiveBufferPerStream: o.StreamBuffer,
+		},
 	}
 }
 

@@ -260,7 +260,7 @@ func TestRequestThatAPeerPassedOnToNobodyIsSentElsewhere(t *testing.T) {
 		front := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			x := f.Begin(w, r)
 			defer x.End()
-			x.Refusal = "Down"
+			x.Refusals = []string{"Down"}
 			require.Equal(t, Refused, x.Try(down).Result)
 			if !x.Replayable() {
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -296,7 +296,7 @@ func TestServerCannotSpeakForAPeer(t *testing.T) {
 	front := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		x := f.Begin(w, r)
 		defer x.End()
-		x.Refusal = "Down"
+		x.Refusals = []string{"Down"}
 		require.Equal(t, Done, x.Try(server).Result)
 	})
 	res, err := client(t, false).Get("http://" + front)
