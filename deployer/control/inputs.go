@@ -168,8 +168,9 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	}
 	account := deployer.ServiceAccountName(isvc)
 	sa, err := c.Kubernetes.CoreV1().ServiceAccounts(isvc.Namespace).Get(ctx, account, metav1.GetOptions{})
+	missing := false
 	if apierrors.IsNotFound(err) {
-		sa = nil
+		sa, missing = nil, true
 	} else if err != nil {
 		return deployer.Credentials{}, fmt.Errorf("reading service account %s/%s: %w", isvc.Namespace, account, err)
 	}
@@ -177,6 +178,7 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	for _, name := range deployer.CredentialSecrets(isvc, asked.named, sa, c.Config) {
 		secret, err := c.Kubernetes.CoreV1().Secrets(isvc.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
+			missing = true
 			continue
 		} else if err != nil {
 			return deployer.Credentials{}, fmt.Errorf("reading secret %s/%s: %w", isvc.Namespace, name, err)
@@ -186,6 +188,11 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	offer, err := deployer.CredentialsFrom(sa, secrets, asked.named, c.Config)
 	if err != nil {
 		return deployer.Credentials{}, fmt.Errorf("reading the credentials of %s: %w", key, err)
+	}
+	if missing {
+		// Whoever is told what is missing makes it, and should not have to wait.
+		c.credentials.forget(key)
+		return offer, nil
 	}
 	c.credentials.put(key, credentialEntry{asked, c.Clock.Now().Add(credentialTTL), offer})
 	return offer, nil
