@@ -51,6 +51,27 @@ func SelectRuntime(isvc *v1beta1.InferenceService, namespaced []v1alpha1.Serving
 	}
 }
 
+// RecordedRuntime returns a runtime as a revision recorded it, for a model that still
+// asks for what it was chosen for, whatever has become of the runtime since. It
+// returns nil for a model that asks for something else. ref is the choice as last
+// recorded.
+func RecordedRuntime(isvc *v1beta1.InferenceService, ref RuntimeRef, recorded ChosenRuntime) *ChosenRuntime {
+	model := isvc.Spec.Predictor.Model
+	if model == nil {
+		return nil
+	}
+	w := wantedOf(isvc)
+	c := candidate{&metav1.ObjectMeta{Name: ref.Name, Labels: recorded.Labels, Annotations: recorded.Annotations}, ref.Scope, &recorded.Spec}
+	named := model.Runtime != nil && *model.Runtime != ""
+	if named && *model.Runtime != ref.Name || !named && ref.Named ||
+		!ref.madeFor(w) || !c.speaks(w.protocol) || (c.spec.WorkerSpec != nil) != w.workers {
+		return nil
+	}
+	chosen := c.chosen(w)
+	chosen.Ref.Named = named
+	return chosen
+}
+
 // wanted is what a model asks of a runtime.
 type wanted struct {
 	format, version string

@@ -78,7 +78,7 @@ var unsupported = []unsupportedRow{
 	}, "only a HorizontalPodAutoscaler follows it: set the annotation serving.kserve.io/autoscalerClass to hpa, or use autoscaling.knative.dev/scale-down-delay and autoscaling.knative.dev/window."},
 	{annotationField(v1beta1.AnnotationAutoscalerClass), func(i *v1beta1.InferenceService) bool {
 		return annotation(i, v1beta1.AnnotationAutoscalerClass) == string(v1beta1.AutoscalerClassKEDA)
-	}, "KEDA is not supported yet: nobody scales the component. Remove the annotation for rawserve's own autoscaler."},
+	}, "KEDA is not supported yet: nobody makes a ScaledObject. Delete the one that KServe made, which would go on scaling the component, and remove the annotation for rawserve's own autoscaler."},
 	{annotationField(v1beta1.AnnotationDeploymentMode), func(i *v1beta1.InferenceService) bool {
 		switch v1beta1.DeploymentMode(annotation(i, v1beta1.AnnotationDeploymentMode)) {
 		case "", v1beta1.ModeStandard, v1beta1.ModeRawDeployment:

@@ -4,5 +4,5 @@ package storage
 var oci = scheme{
 	example: "oci://image",
 	matches: bySchemes("oci", "oci+native", "oci+fetch", "oci+modelcar"),
-	remedy:  "an image is mounted into the model's pod as a volume or runs beside the model server; enable it through storageInitializer.enableOciModelSupport in the inferenceservice-config ConfigMap",
+	remedy:  "an image is mounted into the model's pod as a volume and needs no storage-initializer; use oci+native:// in the InferenceService's storageUri, on Kubernetes 1.35 or later",
 }

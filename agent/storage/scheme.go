@@ -27,7 +27,7 @@ var schemes = []scheme{
 }
 
 // useKServeImage is the remedy for schemes that KServe's initializer knows.
-const useKServeImage = "set storageInitializer.image in the inferenceservice-config ConfigMap to KServe's kserve/storage-initializer, which knows this scheme"
+const useKServeImage = "have the cluster's administrator use KServe's storage-initializer, which knows this scheme: in the ConfigMap rawserve-system/controller-config set deployer.storageInitializer to {image: kserve/storage-initializer:VERSION, command: [], readOnlyRootFilesystem: false}"
 
 // uri is a storage URI taken apart.
 type uri struct {

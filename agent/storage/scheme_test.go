@@ -16,7 +16,7 @@ import (
 
 func TestEverySchemeIsServedOrHasARemedy(t *testing.T) {
 	for raw, want := range map[string]string{
-		"gs://b/m":                            "kserve/storage-initializer",
+		"gs://b/m":                            "rawserve-system/controller-config",
 		"s3://b/m":                            "kserve/storage-initializer",
 		"hdfs://m":                            "kserve/storage-initializer",
 		"webhdfs://m":                         "kserve/storage-initializer",
@@ -26,8 +26,8 @@ func TestEverySchemeIsServedOrHasARemedy(t *testing.T) {
 		"https://a.file.core.windows.net/c/m": "account.file.core.windows.net",
 		"https://github.com/o/r.git":          "repository.git",
 		"pvc://claim/m":                       "mounted into the model's pod",
-		"oci://r/i":                           "enableOciModelSupport",
-		"oci+native://r/i":                    "enableOciModelSupport",
+		"oci://r/i":                           "oci+native:",
+		"oci+native://r/i":                    "oci+native:",
 		"ftp://h/m":                           "known are gs://bucket/path, s3://bucket/path",
 		"models/relative":                     "of no known form",
 		"https://h:port/m":                    "unreadable port",

@@ -266,6 +266,35 @@ func TestAnUnaskedContentEncodingIsUndone(t *testing.T) {
 	require.ErrorContains(t, err, `Content-Encoding "br"`)
 }
 
+func TestTheSizeWithoutAContentEncodingIsBounded(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write(make([]byte, 1<<20))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	at := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(b.Bytes())
+	}))
+	s := DefaultSettings()
+	s.MaxBytes = 1<<20 - 1
+	dest := t.TempDir()
+	_, err = initialize(t, s, at+"/model.bin", dest)
+	require.ErrorContains(t, err, "more than the 1048575 bytes allowed by STORAGE_MAX_BYTES")
+	for name := range tree(t, dest) {
+		require.Equal(t, "state", filepath.Base(name), "nothing is left on the disk")
+	}
+	s.MaxBytes++
+	_, err = initialize(t, s, at+"/model.bin", dest)
+	require.NoError(t, err)
+
+	packed := filepath.Join(t.TempDir(), "model.gz")
+	require.NoError(t, os.WriteFile(packed, b.Bytes(), 0o644))
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	require.ErrorIs(t, gunzip(stopped, packed, packed+".plain", 0), context.Canceled)
+}
+
 func TestUnpackedSizeIsBounded(t *testing.T) {
 	src := filepath.Join(t.TempDir(), "m.tgz")
 	require.NoError(t, os.WriteFile(src, tgz(t, map[string]string{"zeros": strings.Repeat("0", 1<<20)}), 0o644))

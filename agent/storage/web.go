@@ -32,7 +32,10 @@ func fetchWeb(ctx context.Context, in *Initializer, j job) error {
 	if err != nil {
 		return err
 	}
-	if err := decode(got, path.Base(j.uri.url.Path)); err != nil {
+	if err := in.decode(ctx, got, path.Base(j.uri.url.Path)); err != nil {
+		if ctx.Err() != nil {
+			return err // told to stop: the download is good
+		}
 		return discard(got.Path, err)
 	}
 	sniffed, err := archive.Sniff(got.Path)
@@ -116,7 +119,7 @@ func isPageName(base string) bool {
 // decode undoes a Content-Encoding that came although none was asked for: object
 // stores send what an object was stored with. A file called .gz or .tgz is meant to
 // stay compressed.
-func decode(got download.Result, base string) error {
+func (in *Initializer) decode(ctx context.Context, got download.Result, base string) error {
 	switch strings.ToLower(got.ContentEncoding) {
 	case "", "identity":
 		return nil
@@ -128,21 +131,23 @@ func decode(got download.Result, base string) error {
 		return nil
 	}
 	plain := got.Path + ".plain"
-	if err := gunzip(got.Path, plain); err != nil {
+	if err := gunzip(ctx, got.Path, plain, in.opts.Settings.MaxBytes); err != nil {
 		return errors.Join(fmt.Errorf("undoing the Content-Encoding gzip: %w", err), os.Remove(plain))
 	}
 	return os.Rename(plain, got.Path)
 }
 
-func gunzip(from, to string) error {
+// gunzip writes at most most bytes, 0 for any number: a few kilobytes can stand for
+// more than a disk holds.
+func gunzip(ctx context.Context, from, to string, most int64) error {
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	return errors.Join(gunzipTo(out, from), out.Close())
+	return errors.Join(gunzipTo(ctx, out, from, most), out.Close())
 }
 
-func gunzipTo(w io.Writer, from string) error {
+func gunzipTo(ctx context.Context, w io.Writer, from string, most int64) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -152,6 +157,27 @@ func gunzipTo(w io.Writer, from string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, z)
-	return err
+	var written int64
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		step := int64(gunzipStep)
+		if most > 0 {
+			// One byte more than is left shows that the bound is exceeded.
+			step = min(step, most-written+1)
+		}
+		n, err := io.CopyN(w, z, step)
+		if written += n; most > 0 && written > most {
+			return fmt.Errorf("the file has more than the %d bytes allowed by STORAGE_MAX_BYTES", most)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
+
+// gunzipStep is how much is written before a look at whether to go on.
+const gunzipStep = 1 << 20

@@ -48,16 +48,19 @@ func (e election) lead(ctx context.Context, work func(ctx context.Context) error
 	})
 	defer stop()
 
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: e.namespace, Name: e.config.LeaseName},
+		Client:     e.client,
+		LockConfig: resourcelock.ResourceLockConfig{Identity: e.identity},
+	}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: e.namespace, Name: e.config.LeaseName},
-			Client:     e.client,
-			LockConfig: resourcelock.ResourceLockConfig{Identity: e.identity},
-		},
-		LeaseDuration:   e.config.LeaseDuration.Duration,
-		RenewDeadline:   e.config.RenewDeadline.Duration,
-		RetryPeriod:     e.config.RetryPeriod.Duration,
-		ReleaseOnCancel: true,
+		Lock:          lock,
+		LeaseDuration: e.config.LeaseDuration.Duration,
+		RenewDeadline: e.config.RenewDeadline.Duration,
+		RetryPeriod:   e.config.RetryPeriod.Duration,
+		// Of its own accord the elector would release when a renewal fails, too, while the
+		// work has not stopped yet.
+		ReleaseOnCancel: false,
 		Name:            e.config.LeaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(elected context.Context) {
@@ -92,8 +95,33 @@ func (e election) lead(ctx context.Context, work func(ctx context.Context) error
 		return nil
 	}
 	<-worked
+	if err := e.release(context.WithoutCancel(ctx), lock); err != nil {
+		// It ends by itself.
+		e.log.Warn("the lease is not given back; the next leader waits until it ends", "error", err)
+	}
 	if lost {
 		return errors.Join(errLeaseLost, workErr)
 	}
 	return workErr
+}
+
+// release gives the lease back if it is still ours, so that the next leader need not
+// wait for its end.
+func (e election) release(ctx context.Context, lock *resourcelock.LeaseLock) error {
+	ctx, cancel := context.WithTimeout(ctx, e.config.RenewDeadline.Duration)
+	defer cancel()
+	record, _, err := lock.Get(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the lease: %w", err)
+	}
+	if record.HolderIdentity != e.identity {
+		return nil
+	}
+	now := metav1.Now()
+	// The API server takes no lease of no duration.
+	released := resourcelock.LeaderElectionRecord{LeaseDurationSeconds: 1, LeaderTransitions: record.LeaderTransitions, RenewTime: now, AcquireTime: now}
+	if err := lock.Update(ctx, released); err != nil {
+		return fmt.Errorf("giving the lease back: %w", err)
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,6 +227,59 @@ func TestALeaderThatLosesItsLeaseEnds(t *testing.T) {
 	require.ErrorIs(t, <-done, errLeaseLost)
 	<-ended
 }
+
+// TestTheLeaseIsNotGivenBackWhileTheWorkGoesOn has renewals fail: the lease still runs
+// for a while then, and nobody else may lead as long as the work has not stopped.
+func TestTheLeaseIsNotGivenBackWhileTheWorkGoesOn(t *testing.T) {
+	config := apiservertest.Start(t)
+	install(t, config, "namespace/namespace.yaml")
+	kube, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	var failing atomic.Bool
+	flaky := rest.CopyConfig(config)
+	flaky.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if failing.Load() {
+				return nil, errors.New("no connection")
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	mine, err := kubernetes.NewForConfig(flaky)
+	require.NoError(t, err)
+	cfg := shortConfig(t).LeaderElection
+	cfg.LeaseName = "slow"
+	cfg.LeaseDuration.Duration, cfg.RenewDeadline.Duration, cfg.RetryPeriod.Duration = 60*time.Second, 2*time.Second, 100*time.Millisecond
+	e := election{client: mine.CoordinationV1(), namespace: "rawserve-system", identity: "me", config: cfg, log: slog.New(slog.DiscardHandler)}
+	holder := func() string {
+		lease, err := kube.CoordinationV1().Leases("rawserve-system").Get(t.Context(), "slow", metav1.GetOptions{})
+		require.NoError(t, err)
+		return *lease.Spec.HolderIdentity
+	}
+	leading, told, finish := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- e.lead(context.Background(), func(ctx context.Context) error {
+			close(leading)
+			<-ctx.Done()
+			failing.Store(false)
+			close(told)
+			<-finish
+			return nil
+		})
+	}()
+	<-leading
+	failing.Store(true)
+	<-told
+	require.Never(t, func() bool { return holder() != "me" }, time.Second, 50*time.Millisecond)
+	close(finish)
+	require.ErrorIs(t, <-done, errLeaseLost)
+	require.Empty(t, holder(), "given back once the work has ended")
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestAReplicaThatNeverLedStopsAtOnce(t *testing.T) {
 	config := apiservertest.Start(t)

@@ -144,6 +144,21 @@ func TestASecretNamedByAnAnnotationIsReadAtOnce(t *testing.T) {
 	c.eventually("the other secret", func() bool { return secret() == "second" })
 }
 
+func TestASecretMadeAfterItWasMissedIsSeenAtTheNextPass(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	c.model("iris", iris, annotated(v1beta1.AnnotationStorageSecretName, "late"))
+	r := c.start()
+	reason := func() string { return c.condition("iris", v1beta1.ConditionPredictorReady).Reason }
+	c.eventually("the problem", func() bool { return reason() == string(deployer.ReasonCredentialsMissing) })
+	_, err := c.kube.CoreV1().Secrets(c.namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "late"}, StringData: map[string]string{"HF_TOKEN": "t"},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	r.again(c, "iris")
+	c.eventually("deployed", func() bool { return reason() != string(deployer.ReasonCredentialsMissing) })
+}
+
 func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
 	c := newCluster(t)
 	c.runtime("sk", "sklearn", "example.com/sklearn:1")
@@ -170,6 +185,40 @@ func TestAChangedRuntimeReachesItsModelsUnlessTheyAreFrozen(t *testing.T) {
 	second := c.start()
 	second.settle(c, 3)
 	require.Equal(t, "example.com/sklearn:1", c.image("frozen-predictor"), "after a restart")
+}
+
+func TestAFrozenModelNeedsNoRuntimeAnyMore(t *testing.T) {
+	c := newCluster(t)
+	c.runtime("sk", "sklearn", "example.com/sklearn:1")
+	c.runtime("other", "other", "example.com/other:1")
+	name := "sk"
+	freeze := annotated(v1beta1.AnnotationDisableAutoUpdate, "true")
+	r := c.deployed("selected", iris, freeze)
+	c.model("named", iris, freeze, func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.Runtime = &name })
+	c.eventually("both deployed", func() bool { return c.get("named").Status.ObservedGeneration > 0 })
+	for _, model := range []string{"selected", "named"} {
+		r.quiet(c, model)
+		c.roll(model + "-predictor")
+		c.eventually("ready", func() bool { return c.condition(model, v1beta1.ConditionReady).Status == corev1.ConditionTrue })
+	}
+	generation := c.deployment("selected-predictor").Generation
+	c.editRuntime("sk", func(r *v1alpha1.ClusterServingRuntime) {
+		yes := true
+		r.Spec.Disabled, r.Spec.Containers[0].Image = &yes, "example.com/sklearn:2"
+	})
+	// A problem of another kind makes it unready, and does not thaw it.
+	c.edit("selected", annotated(v1beta1.AnnotationAutoscalerClass, "kpa"))
+	c.eventually("the problem", func() bool { return c.condition("selected", v1beta1.ConditionReady).Status == corev1.ConditionFalse })
+	c.edit("selected", func(i *v1beta1.InferenceService) { delete(i.Annotations, v1beta1.AnnotationAutoscalerClass) })
+	for _, model := range []string{"selected", "named"} {
+		r.again(c, model)
+		c.eventually("ready again", func() bool { return c.condition(model, v1beta1.ConditionReady).Status == corev1.ConditionTrue })
+		require.Equal(t, "example.com/sklearn:1", c.image(model+"-predictor"))
+	}
+	require.Equal(t, generation, c.deployment("selected-predictor").Generation)
+	// What asks for something else is selected anew.
+	c.edit("selected", func(i *v1beta1.InferenceService) { i.Spec.Predictor.Model.ModelFormat.Name = "other" })
+	c.eventually("the other runtime", func() bool { return c.image("selected-predictor") == "example.com/other:1" })
 }
 
 func TestAModelWaitsForItsRuntime(t *testing.T) {

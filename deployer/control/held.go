@@ -59,10 +59,8 @@ func hold(in any) (any, error) {
 	case *rawservev1alpha1.InferenceRoute:
 		out = heldMeta(routeKind, &o.ObjectMeta)
 		out.route = &rawservev1alpha1.InferenceRoute{
-			Spec: rawservev1alpha1.InferenceRouteSpec{Ports: o.Spec.Ports},
-			Status: rawservev1alpha1.InferenceRouteStatus{Path: rawservev1alpha1.PathStatus{
-				Mode: o.Status.Path.Mode, Confirmed: o.Status.Path.Confirmed, NarrowSelector: o.Status.Path.NarrowSelector,
-			}},
+			Spec:   rawservev1alpha1.InferenceRouteSpec{Ports: o.Spec.Ports},
+			Status: rawservev1alpha1.InferenceRouteStatus{Path: pathStatus(o.Status.Path)},
 		}
 	case *rawservev1alpha1.Scaler:
 		out = heldMeta(scalerKind, &o.ObjectMeta)
@@ -85,6 +83,16 @@ func hold(in any) (any, error) {
 		return nil, fmt.Errorf("no cache is kept of %T", in)
 	}
 	return out, nil
+}
+
+// pathStatus keeps of a path what an InferenceService's status depends on: why it is
+// not confirmed matters only as long as it is not.
+func pathStatus(p rawservev1alpha1.PathStatus) rawservev1alpha1.PathStatus {
+	out := rawservev1alpha1.PathStatus{Mode: p.Mode, Confirmed: p.Confirmed, NarrowSelector: p.NarrowSelector}
+	if !p.Confirmed {
+		out.Reason, out.Message = p.Reason, p.Message
+	}
+	return out
 }
 
 // scalerStatus keeps of a Scaler's status what an InferenceService's depends on.

@@ -7,8 +7,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/deployer"
 )
+
+func TestWhyAPathIsNotConfirmedIsKeptUntilItIs(t *testing.T) {
+	route := func(confirmed bool) *rawservev1alpha1.InferenceRoute {
+		return &rawservev1alpha1.InferenceRoute{Status: rawservev1alpha1.InferenceRouteStatus{Path: rawservev1alpha1.PathStatus{
+			Mode: rawservev1alpha1.PathDirect, Confirmed: confirmed, Reason: "Propagating", Message: "1 of 2 activators listen.", Since: metav1.NowMicro(),
+		}}}
+	}
+	kept := func(r *rawservev1alpha1.InferenceRoute) rawservev1alpha1.PathStatus {
+		out, err := hold(r)
+		require.NoError(t, err)
+		return out.(*held).route.Status.Path
+	}
+	require.Equal(t, rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathDirect, Reason: "Propagating", Message: "1 of 2 activators listen."}, kept(route(false)))
+	require.Equal(t, rawservev1alpha1.PathStatus{Mode: rawservev1alpha1.PathDirect, Confirmed: true}, kept(route(true)))
+}
 
 func TestOnlyAReadyPodWithoutAnAgentKeepsRequestsOnTheServersPort(t *testing.T) {
 	pod := func(ready corev1.ConditionStatus, sidecars ...string) *corev1.Pod {

@@ -77,6 +77,9 @@ func (o owned) history() ([]revision.Record, error) {
 // chooseRuntime selects the runtime. latest, the revision in force, may bind: to
 // the choice always, and to the runtime's content where the user froze it.
 func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceService, latest *revision.Record) (*deployer.ChosenRuntime, error) {
+	if recorded, err := c.frozenRuntime(ctx, isvc, latest); err != nil || recorded != nil {
+		return recorded, err
+	}
 	var namespaced []v1alpha1.ServingRuntime
 	items, err := c.caches.runtimes.ByIndex(cache.NamespaceIndex, isvc.Namespace)
 	if err != nil {
@@ -97,10 +100,15 @@ func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceS
 	if latest != nil {
 		frozen = latest.Runtime
 	}
-	chosen, err := deployer.SelectRuntime(isvc, namespaced, cluster, frozen)
-	if err != nil || chosen == nil || frozen == nil || !revision.Frozen(isvc) ||
-		chosen.Ref.Name != frozen.Name || chosen.Ref.Scope != frozen.Scope {
-		return chosen, err
+	return deployer.SelectRuntime(isvc, namespaced, cluster, frozen)
+}
+
+// frozenRuntime is the runtime as recorded where the user froze it, nil elsewhere.
+// It is looked for before anything is selected: the runtime may have been disabled
+// or deleted, which is no reason to change what was frozen.
+func (c *Controller) frozenRuntime(ctx context.Context, isvc *v1beta1.InferenceService, latest *revision.Record) (*deployer.ChosenRuntime, error) {
+	if !revision.Frozen(isvc, latest) || latest.Runtime == nil {
+		return nil, nil
 	}
 	recorded, err := c.Kubernetes.AppsV1().ControllerRevisions(isvc.Namespace).Get(ctx, latest.Name, metav1.GetOptions{})
 	if err != nil {
@@ -108,10 +116,9 @@ func (c *Controller) chooseRuntime(ctx context.Context, isvc *v1beta1.InferenceS
 	}
 	data, err := revision.ReadData(recorded)
 	if err != nil || data.Runtime == nil {
-		return chosen, err
+		return nil, err
 	}
-	data.Runtime.Ref, data.Runtime.Protocol = chosen.Ref, chosen.Protocol
-	return data.Runtime, nil
+	return deployer.RecordedRuntime(isvc, *latest.Runtime, *data.Runtime), nil
 }
 
 // credentialTTL is how long what a service account offers is believed. A change
@@ -168,8 +175,9 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	}
 	account := deployer.ServiceAccountName(isvc)
 	sa, err := c.Kubernetes.CoreV1().ServiceAccounts(isvc.Namespace).Get(ctx, account, metav1.GetOptions{})
+	missing := false
 	if apierrors.IsNotFound(err) {
-		sa = nil
+		sa, missing = nil, true
 	} else if err != nil {
 		return deployer.Credentials{}, fmt.Errorf("reading service account %s/%s: %w", isvc.Namespace, account, err)
 	}
@@ -177,6 +185,7 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	for _, name := range deployer.CredentialSecrets(isvc, asked.named, sa, c.Config) {
 		secret, err := c.Kubernetes.CoreV1().Secrets(isvc.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
+			missing = true
 			continue
 		} else if err != nil {
 			return deployer.Credentials{}, fmt.Errorf("reading secret %s/%s: %w", isvc.Namespace, name, err)
@@ -186,6 +195,11 @@ func (c *Controller) offeredCredentials(ctx context.Context, isvc *v1beta1.Infer
 	offer, err := deployer.CredentialsFrom(sa, secrets, asked.named, c.Config)
 	if err != nil {
 		return deployer.Credentials{}, fmt.Errorf("reading the credentials of %s: %w", key, err)
+	}
+	if missing {
+		// Whoever is told what is missing makes it, and should not have to wait.
+		c.credentials.forget(key)
+		return offer, nil
 	}
 	c.credentials.put(key, credentialEntry{asked, c.Clock.Now().Add(credentialTTL), offer})
 	return offer, nil

@@ -168,7 +168,21 @@ func (c *Controller) isvcDeleted(in any) {
 		c.statuses.forget(key)
 		c.credentials.forget(key)
 		c.failures.forget(key)
+		c.withdrawPorts(in)
 		c.queue.Add(key)
+	}
+}
+
+// withdrawPorts takes back the listen ports of an InferenceService that is gone
+// before it had a route. Those of a route go with the route.
+func (c *Controller) withdrawPorts(in any) {
+	if gone, ok := in.(cache.DeletedFinalStateUnknown); ok {
+		in = gone.Obj
+	}
+	if isvc, ok := in.(*v1beta1.InferenceService); ok {
+		c.portsMu.Lock()
+		defer c.portsMu.Unlock()
+		c.ports.Withdraw(isvc.Namespace, deployer.Name(isvc, deployer.Predictor))
 	}
 }
 

@@ -50,6 +50,12 @@ func (b *Book) See(namespace, name string, created time.Time, ports map[int32]in
 // Forget records that a route is gone, along with what was given out to it.
 func (b *Book) Forget(namespace, name string) {
 	b.forgetSeen(namespace, name)
+	b.Withdraw(namespace, name)
+}
+
+// Withdraw takes back what was given out to a route that has not been seen with it
+// and is not going to be made. Without it such ports would stay given out for ever.
+func (b *Book) Withdraw(namespace, name string) {
 	maps.DeleteFunc(b.owed, func(h Holder, port int32) bool {
 		gone := h.Namespace == namespace && h.Route == name
 		if gone {

@@ -87,10 +87,11 @@ func ReadData(r *appsv1.ControllerRevision) (Data, error) {
 	return d, nil
 }
 
-// Frozen says whether a service is not to follow changes of its runtime now: its
-// user asked for that, and it is ready. One that is not ready follows, because
-// the change may be what cures it.
-func Frozen(isvc *v1beta1.InferenceService) bool {
-	ready := v1beta1.FindCondition(isvc.Status.Conditions, v1beta1.ConditionReady)
-	return isvc.Annotations[v1beta1.AnnotationDisableAutoUpdate] == "true" && ready != nil && ready.Status == "True"
+// Frozen says whether a service is not to follow changes of its runtime: its user
+// asked for that, and its latest revision has been ready. One that never was
+// follows, because the change may be what makes it so. Conditions say less: they are
+// False also for a moment's failure, or for a problem that the pods know nothing of.
+func Frozen(isvc *v1beta1.InferenceService, latest *Record) bool {
+	return isvc.Annotations[v1beta1.AnnotationDisableAutoUpdate] == "true" && latest != nil &&
+		isvc.Status.Components[v1beta1.ComponentPredictor].LatestReadyRevision == latest.Name
 }

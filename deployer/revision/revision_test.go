@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
@@ -125,15 +124,18 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "iris-predictor-00001")
 }
 
-func TestOnlyAReadyServiceIsFrozen(t *testing.T) {
-	isvc := func(annotation string, ready corev1.ConditionStatus) *v1beta1.InferenceService {
+func TestOnlyWhatHasBeenReadyIsFrozen(t *testing.T) {
+	isvc := func(annotation, ready string) *v1beta1.InferenceService {
 		return &v1beta1.InferenceService{
 			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1beta1.AnnotationDisableAutoUpdate: annotation}},
-			Status:     v1beta1.InferenceServiceStatus{Conditions: []v1beta1.Condition{{Type: v1beta1.ConditionReady, Status: ready}}},
+			Status: v1beta1.InferenceServiceStatus{Components: map[v1beta1.Component]v1beta1.ComponentStatus{
+				v1beta1.ComponentPredictor: {LatestReadyRevision: ready},
+			}},
 		}
 	}
-	require.True(t, revision.Frozen(isvc("true", corev1.ConditionTrue)))
-	require.False(t, revision.Frozen(isvc("true", corev1.ConditionFalse)))
-	require.False(t, revision.Frozen(isvc("false", corev1.ConditionTrue)))
-	require.False(t, revision.Frozen(&v1beta1.InferenceService{}))
+	latest := &revision.Record{Name: "iris-predictor-00002"}
+	require.True(t, revision.Frozen(isvc("true", "iris-predictor-00002"), latest))
+	require.False(t, revision.Frozen(isvc("true", "iris-predictor-00001"), latest), "the latest has never been ready")
+	require.False(t, revision.Frozen(isvc("false", "iris-predictor-00002"), latest))
+	require.False(t, revision.Frozen(isvc("true", ""), nil), "nothing is recorded yet")
 }

@@ -54,6 +54,9 @@ func (w world) target() v1beta1.ModelState {
 		return v1beta1.ModelStandby
 	case w.available > 0 && (w.rolledOut || w.previous.LatestReadyRevision == w.in.Revision):
 		return v1beta1.ModelLoaded
+	case w.in.Scaler == nil && w.asked == 0 && w.available == 0:
+		// Somebody else scales, and asks for nothing.
+		return v1beta1.ModelStandby
 	case w.newest == nil:
 		return v1beta1.ModelPending
 	case w.failure != nil:

@@ -290,7 +290,7 @@ func TestZeroReplicasAreReadyWhereSomethingHoldsRequests(t *testing.T) {
 		{"never started, initial scale zero", model().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", "").with(held),
 			"Ready=True PredictorReady=True(ScaledToZero) IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
 		{"at zero without a Scaler", ready().deployed(first, 0, 0, isAvailable, rolledOut).with(func(i *status.Input) { i.Pods = nil }),
-			"Ready=True PredictorReady=True IngressReady=True(ClusterLocal) InProgress Pending/Pending"},
+			"Ready=True PredictorReady=True IngressReady=True(ClusterLocal) UpToDate Standby/Standby"},
 		{"waking", ready().deployed(first, 0, 0, isAvailable, rolledOut).scaler("AtZero", "").then().deployed(first, 1, 0, notAvailable, rolledOut).
 			with(func(i *status.Input) { i.Pods = []*corev1.Pod{pod("b", later, first, loadingPod)} }),
 			"Ready=True PredictorReady=True(Activating) IngressReady=True(ClusterLocal) InProgress Standby/Loading"},
