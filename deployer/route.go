@@ -76,6 +76,9 @@ func (w *workload) routeTarget(stopped bool) *rawservev1alpha1ac.RouteTargetAppl
 	if w.scaling.deadline != nil {
 		t.WithProgressDeadline(metav1.Duration{Duration: *w.scaling.deadline})
 	}
+	if w.scaling.keepScale() {
+		t.WithKeepScale(true)
+	}
 	if stopped {
 		t.WithStopped(true)
 	}

@@ -59,6 +59,17 @@ func (s scaling) ofRequests() bool {
 	return s.metric == v1beta1.MetricConcurrency || s.metric == v1beta1.MetricRPS
 }
 
+// keepScale says whether activators leave the scale alone while requests wait: it
+// is an HPA's, a fixed number's, or that of somebody who did not say that it may be
+// zero, and then means something by it.
+func (s scaling) keepScale() bool {
+	switch s.class {
+	case v1beta1.AutoscalerClassExternal, v1beta1.AutoscalerClassKEDA:
+		return s.min > 0
+	}
+	return s.class != AutoscalerOwn
+}
+
 // readScaling reads the fields and annotations. A field wins over an annotation.
 // Bad fields are errors; a bad annotation is ignored with a warning, because
 // KServe ignores all of them without Knative.

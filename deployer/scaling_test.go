@@ -35,6 +35,37 @@ func scaled(t *testing.T, fields string, annotations map[string]string) (Objects
 	})
 }
 
+// TestActivatorsRaiseNoScaleThatIsSomebodyElses: with KEDA and external a minimum of
+// zero says that requests are to wake the component.
+func TestActivatorsRaiseNoScaleThatIsSomebodyElses(t *testing.T) {
+	for name, row := range map[string]struct {
+		class  string
+		fields string
+		keep   bool
+	}{
+		"rawserve's own":         {"", "{minReplicas: 0}", false},
+		"its own, above zero":    {"", "", false},
+		"an HPA":                 {"hpa", "", true},
+		"an HPA, zero or not":    {"hpa", "{minReplicas: 0}", true},
+		"nobody":                 {"none", "", true},
+		"nobody, at zero":        {"none", "{minReplicas: 0}", true},
+		"external from zero":     {"external", "{minReplicas: 0}", false},
+		"external, nothing said": {"external", "", true},
+		"KEDA from zero":         {"keda", "{minReplicas: 0}", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			annotations := map[string]string{}
+			if row.class != "" {
+				annotations[v1beta1.AnnotationAutoscalerClass] = row.class
+			}
+			o, err := scaled(t, row.fields, annotations)
+			require.NoError(t, err)
+			keep := o.Route.Spec.Targets[0].KeepScale
+			require.Equal(t, row.keep, keep != nil && *keep)
+		})
+	}
+}
+
 // TestScalerMapping checks what each field and annotation becomes in the Scaler,
 // as its spec without the parts that are always the same.
 func TestScalerMapping(t *testing.T) {

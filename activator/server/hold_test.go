@@ -74,6 +74,22 @@ func TestAScaleSetBackToZeroIsRaisedAgain(t *testing.T) {
 	require.Equal(t, []int32{1, 1}, r.scales.written())
 }
 
+func TestAScaleThatIsSomebodyElsesIsNotRaised(t *testing.T) {
+	r := newRig(t, nil)
+	r.serve(backend(t, func(http.ResponseWriter, *http.Request) {}), func(s *v1alpha1.InferenceRouteSpec) {
+		s.Targets[0].KeepScale = true
+		s.Targets[0].ProgressDeadline = metav1.Duration{Duration: time.Second}
+	})
+	got := <-send(client(t, false), http.MethodGet, r.url("/"), "")
+	require.Equal(t, http.StatusServiceUnavailable, got.code)
+	require.Contains(t, got.body, "The scale could not be raised: it belongs to another writer")
+	again := send(client(t, false), http.MethodGet, r.url("/"), "")
+	r.waiting(1)
+	r.ready("a", "127.0.0.1") // its owner has raised it
+	require.Equal(t, 200, (<-again).code)
+	require.Empty(t, r.scales.written())
+}
+
 func TestAnUnreachableAPIServerIsAskedAgain(t *testing.T) {
 	r := newRig(t, nil)
 	r.scales.fail = errors.New("connection refused")

@@ -108,6 +108,11 @@ func (r *raiser) try() {
 	if waiting == 0 || ready > 0 || spec.Stopped || time.Now().Before(r.next) {
 		return
 	}
+	if spec.KeepScale {
+		r.message = "it belongs to another writer, as the annotation serving.kserve.io/autoscalerClass says, and is raised there or not at all."
+		r.next = time.Now().Add(raiseAgain)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.s.base, raiseTimeout)
 	defer cancel()
 	key := r.t.route.key

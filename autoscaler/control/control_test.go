@@ -189,16 +189,104 @@ func TestAlwaysThroughTheActivatorsNarrowsTheSelector(t *testing.T) {
 	require.NotNil(t, w.slice())
 }
 
-func TestARouteWhoseScalerIsGoneIsDirectAgain(t *testing.T) {
+// noScaler runs a controller beside a route that no Scaler names.
+func (w *world) noScaler() {
+	w.activator("activator-1", "10.2.0.1")
+	w.start()
+	w.turn("routes")
+}
+
+// path waits until the route is to take the path and does, acknowledging as an
+// activator would.
+func (w *world) path(mode v1alpha1.PathMode) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		r := w.inferenceRoute()
+		if r.Spec.Path != mode {
+			return false
+		}
+		if len(r.Status.Activators) == 0 || r.Status.Activators[0].Generation != r.Generation {
+			w.ack("activator-1")
+		}
+		w.clock.Step(time.Second)
+		return r.Status.ObservedGeneration == r.Generation && r.Status.Path.Mode == mode && r.Status.Path.Confirmed
+	}, patience, 50*time.Millisecond, "%s, but it is %v", mode, w.inferenceRoute())
+}
+
+func TestARouteWithoutAScalerIsHeldWhileNothingIsReady(t *testing.T) {
 	w := newWorld(t)
 	w.deployment(0)
 	w.route()
-	w.create(0, func(s *v1alpha1.Scaler) { zero := int32(0); s.Spec.InitialReplicas = &zero })
-	w.run()
-	w.until("activators are asked for", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivator })
-	require.NoError(t, w.rawserve.RawserveV1alpha1().Scalers(w.ns).Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
-	w.turn("routes")
-	w.until("direct", 0, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathDirect })
+	w.noScaler()
+	w.path(v1alpha1.PathActivator)
+	require.NotNil(t, w.slice())
+	require.Zero(t, w.replicas(), "raising it is the activator's business, or its owner's")
+
+	w.native(1)
+	w.path(v1alpha1.PathDirect)
+	require.Nil(t, w.slice())
+	w.native(0) // the owner takes the last one away, or it crashes
+	w.path(v1alpha1.PathActivator)
+	require.NotNil(t, w.slice())
+}
+
+func TestARouteThatIsStoppedIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.route()
+	require.NoError(t, w.kube.CoreV1().Services(w.ns).Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
+	w.noScaler()
+	require.Eventually(t, func() bool { return w.inferenceRoute().Status.Path.Reason == v1alpha1.PathNoEndpoint }, patience, 50*time.Millisecond)
+	require.Empty(t, w.inferenceRoute().Spec.Path)
+	require.Nil(t, w.slice())
+}
+
+func TestARouteOutlivesItsScaler(t *testing.T) {
+	for name, c := range map[string]struct {
+		native int
+		change func(*world)
+		want   v1alpha1.PathMode
+	}{
+		"deleted while nothing is ready": {0, (*world).removeScaler, v1alpha1.PathActivator},
+		"deleted":                        {1, (*world).removeScaler, v1alpha1.PathDirect},
+		"led to another route":           {1, func(w *world) { w.patchScaler(`{"spec":{"routeName":"other"}}`) }, v1alpha1.PathDirect},
+		"refused":                        {1, func(w *world) { w.patchScaler(`{"spec":{"stableWindow":"6s1us"}}`) }, v1alpha1.PathDirect},
+		"led to another Deployment":      {1, func(w *world) { w.patchScaler(`{"spec":{"scaleTargetRef":{"name":"other"}}}`) }, v1alpha1.PathDirect},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deployment(1)
+			w.ready(1)
+			w.route()
+			w.native(c.native)
+			w.activator("activator-1", "10.2.0.1")
+			always := int64(-1)
+			w.create(1, func(s *v1alpha1.Scaler) { s.Spec.TargetBurstCapacity = &always })
+			stop := w.run()
+			w.until("activators are asked for", 3, func() bool { return w.inferenceRoute().Spec.Path == v1alpha1.PathActivatorOnly })
+			c.change(w)
+			w.path(c.want)
+
+			// Also where it happened while nobody led: nothing of it is remembered.
+			stop()
+			w.patchRoute(`{"spec":{"path":"ActivatorOnly"}}`)
+			w.start()
+			w.path(c.want)
+		})
+	}
+}
+
+func (w *world) removeScaler() {
+	require.NoError(w.t, w.rawserve.RawserveV1alpha1().Scalers(w.ns).Delete(w.ctx, "iris-predictor", metav1.DeleteOptions{}))
+}
+
+func (w *world) patchScaler(patch string) {
+	_, err := w.rawserve.RawserveV1alpha1().Scalers(w.ns).Patch(w.ctx, "iris-predictor", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(w.t, err)
+}
+
+func (w *world) patchRoute(patch string) {
+	_, err := w.rawserve.RawserveV1alpha1().InferenceRoutes(w.ns).Patch(w.ctx, "iris-predictor", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(w.t, err)
 }
 
 func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {

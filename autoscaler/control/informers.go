@@ -91,6 +91,10 @@ func (i *informers) handle(scaler, route func(string), sliceGone func(*discovery
 	}
 	return register(
 		on(i.scalers, func(old, s *v1alpha1.Scaler) {
+			// A route that a Scaler leaves may have nobody to speak for it any more.
+			if old != nil && old.Spec.RouteName != "" && (s == nil || s.DeletionTimestamp != nil || s.Spec.RouteName != old.Spec.RouteName) {
+				route(old.Namespace + "/" + old.Spec.RouteName)
+			}
 			if old == nil || s == nil || old.Generation != s.Generation || s.DeletionTimestamp != nil {
 				scaler(cache.MetaObjectToName(either(old, s)).String())
 			}

@@ -113,18 +113,25 @@ func idleController(t *testing.T) *Controller {
 
 func TestScalersOfOneRouteAgreeOnTheStrongestPath(t *testing.T) {
 	c := idleController(t)
-	scaler := func(name string) *v1alpha1.Scaler {
-		s := &v1alpha1.Scaler{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}, Spec: v1alpha1.ScalerSpec{RouteName: "iris"}}
-		require.NoError(t, c.informers.scalers.GetIndexer().Add(s))
-		return s
+	for _, name := range []string{"iris-1", "iris-2"} {
+		require.NoError(t, c.informers.scalers.GetIndexer().Add(&v1alpha1.Scaler{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: name}, Spec: v1alpha1.ScalerSpec{RouteName: "iris"},
+		}))
 	}
-	old, canary := scaler("iris-1"), scaler("iris-2")
 	route := &v1alpha1.InferenceRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Name: "iris"}, Spec: v1alpha1.InferenceRouteSpec{Path: v1alpha1.PathActivator}}
 
-	require.Equal(t, v1alpha1.PathActivator, c.agree("ml/iris-1", old, route, v1alpha1.PathDirect), "the other has not been heard")
-	require.Equal(t, v1alpha1.PathActivatorOnly, c.agree("ml/iris-2", canary, route, v1alpha1.PathActivatorOnly))
-	require.Equal(t, v1alpha1.PathActivatorOnly, c.agree("ml/iris-1", old, route, v1alpha1.PathDirect), "the canary needs it")
-	require.Equal(t, v1alpha1.PathDirect, c.agree("ml/iris-2", canary, route, ""), "a Scaler without an opinion leaves it to the other")
+	says := func(scaler string, path v1alpha1.PathMode) v1alpha1.PathMode {
+		c.hear(scaler, "ml/iris", path)
+		return c.agree(route, path)
+	}
+	require.Equal(t, v1alpha1.PathActivator, says("ml/iris-1", v1alpha1.PathDirect), "the other has not been heard")
+	require.Equal(t, v1alpha1.PathActivatorOnly, says("ml/iris-2", v1alpha1.PathActivatorOnly))
+	require.Equal(t, v1alpha1.PathActivatorOnly, says("ml/iris-1", v1alpha1.PathDirect), "the canary needs it")
+	require.Equal(t, v1alpha1.PathDirect, says("ml/iris-2", ""), "a Scaler without an opinion leaves it to the other")
+	require.True(t, c.spokenFor(route))
+	require.Empty(t, says("ml/iris-1", ""))
+	require.False(t, c.spokenFor(route), "nor has the other one any more")
+	require.Equal(t, 1, c.routes.Len(), "so the path loop looks at it")
 	c.forget("ml/iris-1")
 	c.forget("ml/iris-2")
 	require.Empty(t, c.opinions)

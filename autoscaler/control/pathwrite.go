@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,12 +25,20 @@ func (c *Controller) writePath(ctx context.Context, key string, scaler *v1alpha1
 	if route == nil {
 		return nil
 	}
-	present := route.Spec.Path
-	wanted := c.agree(key, scaler, route, d.Path)
-	if wanted == "" || wanted == present || wanted == v1alpha1.PathDirect && present == "" {
+	c.hear(key, scaler.Namespace+"/"+scaler.Spec.RouteName, d.Path)
+	wanted := c.agree(route, d.Path)
+	if wanted == "" || wanted == present(route) {
 		return nil
 	}
 	return c.askPath(ctx, route, wanted, d.PathMessage)
+}
+
+// present is the path in the route's specification.
+func present(route *v1alpha1.InferenceRoute) v1alpha1.PathMode {
+	if route.Spec.Path == "" {
+		return v1alpha1.PathDirect
+	}
+	return route.Spec.Path
 }
 
 func (c *Controller) askPath(ctx context.Context, route *v1alpha1.InferenceRoute, wanted v1alpha1.PathMode, why string) error {
@@ -48,61 +57,61 @@ func (c *Controller) askPath(ctx context.Context, route *v1alpha1.InferenceRoute
 	return nil
 }
 
-// releaseRoutes takes back what a Scaler that is gone asked of its route, when no
-// other Scaler speaks for it: somebody else scales the target now, and would find
-// its requests going through the activators for ever. The path loop leaves them
-// only once the Service has ready endpoints of its own.
-func (c *Controller) releaseRoutes(ctx context.Context, key string) error {
-	for _, name := range c.routesOf(key) {
-		route, ok := get[*v1alpha1.InferenceRoute](c.informers.inferenceRoutes, name)
-		if !ok || route.DeletionTimestamp != nil || !throughActivators(route.Spec.Path) {
-			continue
-		}
-		if len(indexed[*v1alpha1.Scaler](c.informers.scalers, byRoute, name)) > 0 {
-			continue
-		}
-		if err := c.askPath(ctx, route, v1alpha1.PathDirect, "The Scaler of the route is gone."); err != nil {
-			return err
-		}
+// hear notes the path that a Scaler asks of a route; empty when it has nothing to
+// say, as one that is refused or leads elsewhere. Then the path loop may have to decide.
+func (c *Controller) hear(key, route string, path v1alpha1.PathMode) {
+	c.mu.Lock()
+	if c.opinions[route] == nil {
+		c.opinions[route] = map[string]opinion{}
 	}
-	return nil
+	before, heard := c.opinions[route][key]
+	c.opinions[route][key] = opinion{path}
+	c.mu.Unlock()
+	if path == "" && (!heard || before.path != "") {
+		c.routes.Add(route)
+	}
 }
 
-// routesOf are the routes that the Scaler has asked something of.
-func (c *Controller) routesOf(key string) (routes []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name, opinions := range c.opinions {
-		if _, asked := opinions[key]; asked {
-			routes = append(routes, name)
-		}
-	}
-	return routes
-}
-
-// agree notes the Scaler's opinion and returns the strongest of all Scalers of
-// the route. While some have not been heard yet nothing gets weaker than it is.
-func (c *Controller) agree(key string, scaler *v1alpha1.Scaler, route *v1alpha1.InferenceRoute, path v1alpha1.PathMode) v1alpha1.PathMode {
-	name := route.Namespace + "/" + route.Name
-	others := indexed[*v1alpha1.Scaler](c.informers.scalers, byRoute, name)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.opinions[name] == nil {
-		c.opinions[name] = map[string]opinion{}
-	}
-	c.opinions[name][key] = opinion{path}
+// agree returns the strongest path that the Scalers of the route ask for. While some
+// have not been heard yet nothing gets weaker than it is.
+func (c *Controller) agree(route *v1alpha1.InferenceRoute, path v1alpha1.PathMode) v1alpha1.PathMode {
 	wanted := path
-	for _, other := range others {
-		if other.DeletionTimestamp != nil {
-			continue
+	for _, other := range c.voices(route) {
+		if !other.heard {
+			other.path = present(route)
 		}
-		o, heard := c.opinions[name][other.Namespace+"/"+other.Name]
-		if !heard {
-			o.path = route.Spec.Path
-		}
-		if strength[o.path] > strength[wanted] {
-			wanted = o.path
+		if strength[other.path] > strength[wanted] {
+			wanted = other.path
 		}
 	}
 	return wanted
+}
+
+// spokenFor reports whether a Scaler decides about the route's path, or may once it
+// has been heard. That depends on the Scalers there are and not on what is remembered
+// of former ones, so that a new leader decides alike.
+func (c *Controller) spokenFor(route *v1alpha1.InferenceRoute) bool {
+	return slices.ContainsFunc(c.voices(route), func(v voice) bool { return !v.heard || v.path != "" })
+}
+
+// voice is what is known of a Scaler's opinion.
+type voice struct {
+	opinion
+	heard bool
+}
+
+// voices has the opinion of each Scaler that names the route.
+func (c *Controller) voices(route *v1alpha1.InferenceRoute) []voice {
+	name := route.Namespace + "/" + route.Name
+	scalers := indexed[*v1alpha1.Scaler](c.informers.scalers, byRoute, name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []voice
+	for _, s := range scalers {
+		if s.DeletionTimestamp == nil {
+			o, heard := c.opinions[name][s.Namespace+"/"+s.Name]
+			out = append(out, voice{o, heard})
+		}
+	}
+	return out
 }

@@ -24,7 +24,8 @@ import (
 const labelPath = "rawserve.dev/path"
 
 // reconcileRoute is one turn of a route: observe, step, write. The slice is
-// written before the status that relies on it.
+// written before the status that relies on it. The path of a route that no Scaler
+// speaks for is decided here too.
 func (c *Controller) reconcileRoute(ctx context.Context, key string) (time.Duration, error) {
 	name, err := cache.ParseObjectName(key)
 	if err != nil {
@@ -36,14 +37,25 @@ func (c *Controller) reconcileRoute(ctx context.Context, key string) (time.Durat
 	}
 	service, ok := get[*corev1.Service](c.informers.services, route.Namespace+"/"+route.Spec.ServiceName)
 	if !ok || service.DeletionTimestamp != nil {
+		since := route.Status.Path.Since
+		if since.IsZero() { // which the API server does not take
+			since = metav1.NewMicroTime(c.clock.Now())
+		}
 		return 0, c.writeRouteStatus(ctx, route, v1alpha1.PathStatus{
-			Mode: v1alpha1.PathDirect, Reason: v1alpha1.PathNoEndpoint, Since: route.Status.Path.Since,
+			Mode: v1alpha1.PathDirect, Reason: v1alpha1.PathNoEndpoint, Since: since,
 			Message: fmt.Sprintf("Service %s does not exist yet; the path is decided once it does.", route.Spec.ServiceName),
 		})
 	}
-	in, present := c.observeRoute(route, service)
+	in, slice := c.observeRoute(route, service)
+	if !c.spokenFor(route) {
+		split, _ := pathOf(route, "")
+		// Written, it brings about the next turn.
+		if wanted, why := path.Unscaled(in, split.Split); wanted != present(route) {
+			return 0, c.askPath(ctx, route, wanted, why)
+		}
+	}
 	out := path.Step(in)
-	if err := c.writeSlice(ctx, route, service, present, out.Slice); err != nil {
+	if err := c.writeSlice(ctx, route, service, slice, out.Slice); err != nil {
 		return 0, err
 	}
 	if err := c.writeRouteStatus(ctx, route, out.Status); err != nil {
@@ -68,18 +80,18 @@ func (c *Controller) observeRoute(route *v1alpha1.InferenceRoute, service *corev
 		in.Activators = append(in.Activators, path.Activator{Name: a.name, Address: a.address(family), Node: a.node, Ready: a.ready})
 	}
 	slices.SortFunc(in.Activators, func(a, b path.Activator) int { return cmp.Compare(a.Name, b.Name) })
-	var present *discoveryv1.EndpointSlice
+	var ours *discoveryv1.EndpointSlice
 	for _, s := range indexed[*discoveryv1.EndpointSlice](c.informers.slices, byService, route.Namespace+"/"+service.Name) {
 		switch {
 		case s.DeletionTimestamp != nil || c.isRemoved(s):
 		case s.Labels[discoveryv1.LabelManagedBy] != managedBy:
 			in.NativeReady += readyEndpoints(s)
 		case s.Name == sliceName(service.Name):
-			present = s
+			ours = s
 			in.Slice = sliceOf(s)
 		}
 	}
-	return in, present
+	return in, ours
 }
 
 func readyEndpoints(s *discoveryv1.EndpointSlice) int {

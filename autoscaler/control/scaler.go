@@ -64,9 +64,6 @@ type target struct {
 func (c *Controller) reconcileScaler(ctx context.Context, key string) (time.Duration, error) {
 	scaler, ok := get[*v1alpha1.Scaler](c.informers.scalers, key)
 	if !ok || scaler.DeletionTimestamp != nil {
-		if err := c.releaseRoutes(ctx, key); err != nil {
-			return 0, err
-		}
 		c.forget(key)
 		return 0, nil
 	}

@@ -126,6 +126,10 @@ func (c *Controller) conditions(e *entry, seen autoscaler.Observation, d autosca
 // refuse says in the status, and once in an event, why a Scaler is not acted on;
 // nothing else is touched.
 func (c *Controller) refuse(ctx context.Context, e *entry, scaler *v1alpha1.Scaler, reason, message string) error {
+	if scaler.Spec.RouteName != "" {
+		key := scaler.Namespace + "/"
+		c.hear(key+scaler.Name, key+scaler.Spec.RouteName, "")
+	}
 	status := *e.status.DeepCopy()
 	status.ObservedGeneration = scaler.Generation
 	fresh := status.Reason != reason || status.Message != message

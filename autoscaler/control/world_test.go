@@ -127,8 +127,15 @@ func (w *world) controller() *Controller {
 	return c
 }
 
-// run starts a controller and returns what stops it.
+// run starts a controller, waits for its first decision and returns what stops it.
 func (w *world) run() (stop func()) {
+	stop = w.start()
+	w.turn("scalers")
+	return stop
+}
+
+// start starts a controller and returns what stops it.
+func (w *world) start() (stop func()) {
 	c := w.controller()
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := make(chan error, 1)
@@ -146,7 +153,6 @@ func (w *world) run() (stop func()) {
 		})
 	}
 	w.t.Cleanup(stop)
-	w.turn("scalers")
 	return stop
 }
 

@@ -257,6 +257,24 @@ func requireSound(t *testing.T, in Input, out Output) {
 	}
 }
 
+func TestARouteWithoutAScalerFollowsItsOwnEndpoints(t *testing.T) {
+	for name, c := range map[string]struct {
+		in    Input
+		split bool
+		want  v1alpha1.PathMode
+	}{
+		"nothing ready":              {Input{}, false, v1alpha1.PathActivator},
+		"one ready":                  {Input{NativeReady: 1}, false, v1alpha1.PathDirect},
+		"narrowed, so nothing shows": {Input{Narrowed: true}, false, v1alpha1.PathActivator},
+		"about to be narrowed":       {Input{NativeReady: 1, Status: v1alpha1.PathStatus{NarrowSelector: true}}, false, v1alpha1.PathActivator},
+		"divided by weights":         {Input{NativeReady: 2}, true, v1alpha1.PathActivatorOnly},
+	} {
+		got, why := Unscaled(c.in, c.split)
+		require.Equal(t, c.want, got, name)
+		require.NotEmpty(t, why)
+	}
+}
+
 func TestSinceMovesOnlyWithModeConfirmationAndReason(t *testing.T) {
 	in := Input{Now: epoch, Generation: 1, NativeReady: 1}
 	first := Step(in)

@@ -18,6 +18,9 @@ func (c *Controller) apply(ctx context.Context, isvc *v1beta1.InferenceService, 
 	if objects.Deployment != nil && have.named(deploymentKind, isvc.Namespace, *objects.Deployment.Name) != nil {
 		list = deploymentFirst(list)
 	}
+	if err := c.wake(ctx, isvc, have, objects); err != nil {
+		return nil, err
+	}
 	keys := map[objectKey]bool{}
 	for _, w := range list {
 		name := w.object.GetName()

@@ -124,7 +124,7 @@ type RouteTarget struct {
 	// +kubebuilder:validation:MinLength=1
 	Revision string `json:"revision"`
 	// DeploymentName is the Deployment that runs the revision, whose scale an
-	// activator raises from zero.
+	// activator raises from zero unless KeepScale is set.
 	// +kubebuilder:validation:MinLength=1
 	DeploymentName string `json:"deploymentName"`
 	// PodSelector selects the pods of the revision by their labels.
@@ -145,6 +145,11 @@ type RouteTarget struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ActivationScale int32 `json:"activationScale,omitempty"`
+	// KeepScale is true where the replicas are somebody else's alone, such as a
+	// HorizontalPodAutoscaler's or the user's: activators hold requests while no pod is
+	// ready and leave the scale as it is.
+	// +optional
+	KeepScale bool `json:"keepScale,omitempty"`
 	// ProgressDeadline is how long a start from zero may take before held requests
 	// are answered with the reason why nothing came up. 0 means 10 minutes.
 	// +optional

@@ -2326,6 +2326,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: ""
+    - name: keepScale
+      type:
+        scalar: boolean
     - name: podSelector
       type:
         map:

@@ -14,7 +14,7 @@ type RouteTargetApplyConfiguration struct {
 	// Revision is the name of the revision, for example iris-predictor-00001.
 	Revision *string `json:"revision,omitempty"`
 	// DeploymentName is the Deployment that runs the revision, whose scale an
-	// activator raises from zero.
+	// activator raises from zero unless KeepScale is set.
 	DeploymentName *string `json:"deploymentName,omitempty"`
 	// PodSelector selects the pods of the revision by their labels.
 	PodSelector map[string]string `json:"podSelector,omitempty"`
@@ -26,6 +26,10 @@ type RouteTargetApplyConfiguration struct {
 	// ActivationScale is the number of replicas that the first held request asks for.
 	// 0 means 1.
 	ActivationScale *int32 `json:"activationScale,omitempty"`
+	// KeepScale is true where the replicas are somebody else's alone, such as a
+	// HorizontalPodAutoscaler's or the user's: activators hold requests while no pod is
+	// ready and leave the scale as it is.
+	KeepScale *bool `json:"keepScale,omitempty"`
 	// ProgressDeadline is how long a start from zero may take before held requests
 	// are answered with the reason why nothing came up. 0 means 10 minutes.
 	ProgressDeadline *v1.Duration `json:"progressDeadline,omitempty"`
@@ -91,6 +95,14 @@ func (b *RouteTargetApplyConfiguration) WithAgentPort(value int32) *RouteTargetA
 // If called multiple times, the ActivationScale field is set to the value of the last call.
 func (b *RouteTargetApplyConfiguration) WithActivationScale(value int32) *RouteTargetApplyConfiguration {
 	b.ActivationScale = &value
+	return b
+}
+
+// WithKeepScale sets the KeepScale field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeepScale field is set to the value of the last call.
+func (b *RouteTargetApplyConfiguration) WithKeepScale(value bool) *RouteTargetApplyConfiguration {
+	b.KeepScale = &value
 	return b
 }
 
