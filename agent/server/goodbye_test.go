@@ -85,7 +85,16 @@ func (c *h2conn) end() error {
 // TestADrainSaysGoodbyeToHTTP2AndServesWhatIsOnItsWay: a client that says nothing
 // hears of the drain all the same, and loses nothing that it sends until it has.
 func TestADrainSaysGoodbyeToHTTP2AndServesWhatIsOnItsWay(t *testing.T) {
-	r := newRig(t, upstream(t, ok), func(c *Config) { c.DrainQuiet = 100 * time.Millisecond })
+	entered, leave := make(chan struct{}), make(chan struct{})
+	r := newRig(t, upstream(t, func(_ http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/last" {
+			close(entered)
+			<-leave
+		}
+	}), func(c *Config) { c.DrainQuiet = 10 * time.Millisecond })
+	last := make(chan reply, 1)
+	go func() { last <- fetch(client(t, false), http.MethodGet, "http://"+r.addr+"/last", "") }()
+	<-entered
 	before := dialH2(t, r.addr)
 	before.get(1, "/")
 	status, farewells := before.answer(1)
@@ -112,6 +121,8 @@ func TestADrainSaysGoodbyeToHTTP2AndServesWhatIsOnItsWay(t *testing.T) {
 	}
 	require.Equal(t, []uint32{1<<31 - 1}, farewells)
 
+	close(leave)
+	require.Equal(t, 200, (<-last).code)
 	require.Equal(t, 200, (<-drained).code)
 	require.ErrorIs(t, before.end(), io.EOF)
 	require.ErrorIs(t, late.end(), io.EOF)
@@ -160,9 +171,20 @@ func TestNoRequestIsLostWhenADrainBegins(t *testing.T) {
 	const workers, each = 8, 100
 	for _, h2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %t", h2), func(t *testing.T) {
-			r := newRig(t, upstream(t, func(w http.ResponseWriter, q *http.Request) { _, _ = io.Copy(w, q.Body) }),
-				func(c *Config) { c.DrainQuiet = 50 * time.Millisecond })
+			entered, leave := make(chan struct{}), make(chan struct{})
+			r := newRig(t, upstream(t, func(w http.ResponseWriter, q *http.Request) {
+				if q.URL.Path == "/last" {
+					close(entered)
+					<-leave
+				}
+				_, _ = io.Copy(w, q.Body)
+			}), func(c *Config) { c.DrainQuiet = 10 * time.Millisecond })
 			c := client(t, h2)
+			// It keeps the drain from its end, where a client that pauses for as long as
+			// the quiet time has its connection closed.
+			last := make(chan reply, 1)
+			go func() { last <- fetch(client(t, h2), http.MethodGet, "http://"+r.addr+"/last", "") }()
+			<-entered
 			var sent atomic.Int64
 			ended := make(chan error, workers)
 			for range workers {
@@ -191,10 +213,15 @@ func TestNoRequestIsLostWhenADrainBegins(t *testing.T) {
 				}()
 			}
 			eventually(t, "requests flow", func() bool { return sent.Load() > workers*each/4 })
-			require.Equal(t, 200, r.get("/drain").code)
+			drained := make(chan reply, 1)
+			go func() { drained <- r.get("/drain") }()
 			for range workers {
 				require.NoError(t, <-ended)
 			}
+			eventually(t, "the drain has begun", func() bool { return r.s.draining.Load() != nil })
+			close(leave)
+			require.Equal(t, 200, (<-last).code)
+			require.Equal(t, 200, (<-drained).code)
 		})
 	}
 }
