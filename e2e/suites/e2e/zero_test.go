@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -69,9 +70,13 @@ func TestV1RequestIsAnsweredFromZero(t *testing.T) {
 func TestV2RequestIsAnsweredFromZeroAndReadyStaysTrue(t *testing.T) {
 	ns := namespace(t)
 	toZero(t, ns, harness.TestService("v2", nil))
-	isvc, err := env.WaitReady(t.Context(), ns, "v2", 10*time.Second)
+	// The status follows the Deployment a moment later.
+	_, err := env.WaitService(t.Context(), ns, "v2", "be on standby and Ready", 10*time.Second, func(i *v1beta1.InferenceService) bool {
+		ready := v1beta1.FindCondition(i.Status.Conditions, v1beta1.ConditionReady)
+		states := i.Status.ModelStatus.ModelRevisionStates
+		return ready != nil && ready.Status == corev1.ConditionTrue && states != nil && states.ActiveModelState == v1beta1.ModelStandby
+	})
 	require.NoError(t, err)
-	require.Equal(t, v1beta1.ModelState("Standby"), isvc.Status.ModelStatus.ModelRevisionStates.ActiveModelState)
 
 	status, body, _, err := post(t.Context(), env.HTTPClient(false), harness.PredictorURL(ns, "v2")+"/v2/models/v2/infer", v2Body)
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -72,16 +73,22 @@ func byName(name string) func(*metav1.ListOptions) {
 
 // WaitReady waits until an InferenceService is Ready at its present generation.
 func (e *Env) WaitReady(ctx context.Context, namespace, name string, timeout time.Duration) (*v1beta1.InferenceService, error) {
+	return e.WaitService(ctx, namespace, name, "be Ready", timeout, func(i *v1beta1.InferenceService) bool {
+		ready := v1beta1.FindCondition(i.Status.Conditions, v1beta1.ConditionReady)
+		return ready != nil && ready.Status == corev1.ConditionTrue && i.Status.ObservedGeneration == i.Generation
+	})
+}
+
+// WaitService waits until an InferenceService is as done asks.
+func (e *Env) WaitService(ctx context.Context, namespace, name, what string, timeout time.Duration, done func(*v1beta1.InferenceService) bool) (*v1beta1.InferenceService, error) {
 	client := cache.NewFilteredListWatchFromClient(e.Serving.ServingV1beta1().RESTClient(), "inferenceservices", namespace, byName(name))
-	return waitFor(ctx, timeout, fmt.Sprintf("InferenceService %s/%s to be Ready", namespace, name), client,
+	return waitFor(ctx, timeout, fmt.Sprintf("InferenceService %s/%s to %s", namespace, name, what), client,
 		func(i *v1beta1.InferenceService) (bool, string) {
 			var words []string
-			ready := false
 			for _, c := range i.Status.Conditions {
 				words = append(words, fmt.Sprintf("%s=%s (%s %s)", c.Type, c.Status, c.Reason, c.Message))
-				ready = ready || (c.Type == "Ready" && c.Status == "True")
 			}
-			return ready && i.Status.ObservedGeneration == i.Generation, strings.Join(words, ", ")
+			return done(i), strings.Join(words, ", ")
 		})
 }
 
