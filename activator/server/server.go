@@ -94,8 +94,6 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
 		started:      time.Now(),
-		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true, Reserved: answer.Header, FromPeer: true, ReplayBudget: replay}),
-		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay}),
 		probes:       newProbeClients(),
 		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
 		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
@@ -105,6 +103,13 @@ func New(o Options) (*Server, error) {
 		listenErrors: map[int]string{},
 		cutoff:       make(chan struct{}),
 	}
+	toPods := forward.Options{
+		DialTimeout: o.Config.Timeouts.Dial.Duration, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay, Suspect: s.suspect,
+	}
+	toAgents := toPods
+	toAgents.FromPeer, toAgents.IdleTimeout = true, time.Minute
+	toPods.IdleTimeout = time.Second
+	s.agents, s.bare = forward.New(toAgents), forward.New(toPods)
 	s.bytes = budget.New(q.MaxBytesTotal.Value(), memory)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.index.init()
