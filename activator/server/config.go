@@ -158,7 +158,7 @@ func Default() Config {
 		},
 		Shutdown: ShutdownConfig{
 			Delay:   metav1.Duration{Duration: 15 * time.Second},
-			Timeout: metav1.Duration{Duration: 5 * time.Minute},
+			Timeout: metav1.Duration{Duration: 10 * time.Minute},
 		},
 		Kubernetes: KubernetesConfig{QPS: 300, Burst: 600, AckWait: metav1.Duration{Duration: 2 * time.Minute}},
 	}
