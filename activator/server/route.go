@@ -35,7 +35,8 @@ type route struct {
 	forwarded inflight.Counter
 	arrivals  atomic.Int64
 	abandoned atomic.Int64
-	metrics   routeMetrics
+	counters  routeCounters
+	holdings  holdings
 }
 
 // plan is what a generation of the route says.
@@ -66,6 +67,8 @@ type target struct {
 
 	// wake tells the starter that a request waits or a pod has changed.
 	wake chan struct{}
+
+	counters targetCounters
 
 	mu        sync.Mutex
 	starting  bool // a starter runs

@@ -65,7 +65,6 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			key:      key,
 			requests: budget.New(0, s.requests),
 			bytes:    budget.New(0, s.bytes),
-			metrics:  s.metrics.route(key),
 		}
 		s.routes[key] = rt
 	}
@@ -234,7 +233,6 @@ func (s *Server) forgetRoutes(ports map[int]portEntry) {
 			s.dropTarget(t)
 		}
 		delete(s.routes, key)
-		s.metrics.forget(key)
 	}
 	list := make([]*route, 0, len(s.routes))
 	for _, rt := range s.routes {

@@ -68,6 +68,7 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 		t.startup = t.startup.Observe(took)
 		s.log.Info("started", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "took", took, "waiting", waiting)
 		s.metrics.started(took)
+		t.counters.started.Add(1)
 	}
 	next, failure := state.Next(activator.StartInput{
 		Now: now, Waiting: waiting, Ready: ready, Pods: t.objectsLocked(),
@@ -79,6 +80,7 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 	} else {
 		answer := activator.StartAnswer(*failure, t.startup.Estimate())
 		if t.answer.Swap(answer) == nil {
+			t.counters.failed.Add(1)
 			s.log.Warn("cannot start", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "reason", failure.Reason, "message", failure.Message)
 		}
 		t.pool.Refuse(answer)
@@ -125,6 +127,7 @@ func (r *raiser) try() {
 	r.tried = true
 	raised, err := raise(ctx, r.s.scales, key.Namespace, spec.DeploymentName, to)
 	if err != nil {
+		r.t.counters.unraised.Add(1)
 		r.message = err.Error()
 		r.backoff = min(max(2*r.backoff, 50*time.Millisecond), 2*time.Second)
 		r.next = time.Now().Add(r.backoff)
@@ -134,6 +137,7 @@ func (r *raiser) try() {
 	r.message, r.backoff = "", 0
 	r.next = time.Now().Add(raiseAgain)
 	if raised {
+		r.t.counters.raised.Add(1)
 		r.s.metrics.raised(time.Since(begun))
 		r.s.log.Info("raised the scale from zero", "namespace", key.Namespace, "deployment", spec.DeploymentName, "replicas", to, "took", time.Since(begun))
 	}
