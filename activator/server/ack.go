@@ -151,6 +151,14 @@ func (a *acker) unsay(key types.NamespacedName) {
 	a.unsaid[key] = true
 }
 
+// state is the word that is given for a route.
+func (a *acker) state(key types.NamespacedName) AckState {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w, ok := a.wanted[key]
+	return AckState{Generation: w.entry.Generation, Message: w.entry.Message, Written: ok && !a.unsaid[key]}
+}
+
 // unwritten is the number of routes whose status does not say yet what it should.
 func (a *acker) unwritten() int {
 	a.mu.Lock()

@@ -65,6 +65,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, limit refusedB
 			entry.route.arrivals.Add(1)
 			entry.route.counters.early.count(overloaded.Status())
 			entry.route.counters.rejected.Add(overloaded.Reason)
+			s.access.noteTurnedAway(entry.route, r)
 		}
 	}
 	w.Header().Set("Connection", "close")

@@ -49,6 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := call{s: s, w: w, r: r, conn: conn, route: entry.route, port: entry.targetPort, arrived: time.Now()}
 	entry.route.arrivals.Add(1)
+	c.seen.trace = s.tracing.begin(&c)
 	code := c.serve()
 	c.finish(code)
 	if code == codeCut || code == codeGone {
@@ -151,6 +152,7 @@ func (c *call) forward() int {
 		pod := c.grant.Pod
 		c.seen.attempt(c, pod)
 		out := x.Try(net.JoinHostPort(c.grant.Addr, c.port))
+		c.seen.trace.attempted(out, x.HeaderAt)
 		again := out.Result == forward.Unreachable || out.Result == forward.Refused && x.Replayable()
 		if !again {
 			c.target.pool.Release(&c.grant)

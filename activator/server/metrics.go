@@ -37,7 +37,7 @@ func newMetrics(s *Server) *metrics {
 	for _, limit := range allRefusedBy {
 		m.refused.WithLabelValues(string(limit))
 	}
-	m.registry.MustRegister(m.refused, m.starts, m.raises, &routeCollector{s}, &processCollector{s},
+	m.registry.MustRegister(m.refused, m.starts, m.raises, &routeCollector{s}, &processCollector{s}, &sightCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -107,5 +107,37 @@ func (c *processCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, v := range spoolValues {
 		ch <- prometheus.MustNewConstMetric(v.desc, prometheus.GaugeValue, v.read(c.s))
+	}
+}
+
+// sightCollector tells what of the access log and the traces was kept back.
+type sightCollector struct{ s *Server }
+
+var (
+	recordsDesc = prometheus.NewDesc("rawserve_activator_access_log_records_total", "Records of the access log; suppressed: beyond the rate, dropped: the output did not keep up.", []string{"result"}, nil)
+	spansDesc   = prometheus.NewDesc("rawserve_activator_spans_total", "Spans; failed: the collector did not take them, dropped: too many waited.", []string{"result"}, nil)
+	limitedDesc = prometheus.NewDesc("rawserve_activator_untraced_requests_total", "Requests that were to be traced and were beyond the rate.", nil, nil)
+)
+
+// Describe is for the registry.
+func (c *sightCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- recordsDesc
+	ch <- spansDesc
+	ch <- limitedDesc
+}
+
+// Collect is for the registry.
+func (c *sightCollector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter{ch: ch}
+	if a := c.s.access; a != nil {
+		e.counter(recordsDesc, a.written.Load(), "written")
+		e.counter(recordsDesc, a.suppressed.Load(), "suppressed")
+		e.counter(recordsDesc, a.dropped.Load(), "dropped")
+	}
+	if t := c.s.tracing; t != nil {
+		e.counter(spansDesc, t.gate.exported.Load(), "exported")
+		e.counter(spansDesc, t.gate.failed.Load(), "failed")
+		e.counter(spansDesc, t.gate.dropped.Load(), "dropped")
+		e.counter(limitedDesc, t.limited.Load())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -180,7 +181,7 @@ func (s *Server) settlePod(t *target, p *pod, agentPort int) {
 		p.stopProbe()
 		t.pool.SetUnready(name)
 	case activator.TakesSome:
-		t.pool.SetReady(name, p.object.Status.PodIP)
+		t.setReady(name, p.object.Status.PodIP)
 	case activator.AskAgent:
 		s.ensureProbe(t, p, agentPort)
 	}
@@ -208,6 +209,14 @@ func (s *Server) ensureProbe(t *target, p *pod, agentPort int) {
 	})
 }
 
+// setReady has the pod take requests. It is called with the target's lock held, so
+// that one whose hold ends by it finds it written down.
+func (t *target) setReady(name, addr string) {
+	if t.pool.SetReady(name, addr) {
+		t.past.ready = readyAt{at: time.Now(), pod: name}
+	}
+}
+
 // probeAgain has a pod asked anew that was taken out.
 func (s *Server) probeAgain(t *target, name string) {
 	t.mu.Lock()
@@ -216,6 +225,7 @@ func (s *Server) probeAgain(t *target, name string) {
 	if p == nil {
 		return
 	}
+	p.ejections++
 	agentPort := int(t.spec.Load().AgentPort)
 	if agentPort == 0 || p.kubelet {
 		// Nobody but kubelet can tell. Its view is stale right now, so the pod is

@@ -37,6 +37,8 @@ type route struct {
 	abandoned atomic.Int64
 	counters  routeCounters
 	holdings  holdings
+	ejections ejectionLog
+	limits    routeLimits
 }
 
 // plan is what a generation of the route says.
@@ -45,6 +47,7 @@ type plan struct {
 	generation int64
 	targets    []*target
 	split      *activator.Split
+	weights    []int32 // of the targets
 	timeouts   timeouts
 }
 
@@ -75,6 +78,7 @@ type target struct {
 	borrowing bool // a borrower runs
 	startup   activator.Startup
 	pods      map[string]*pod // by name
+	past      past
 }
 
 // pod is one pod of a target.
@@ -84,6 +88,8 @@ type pod struct {
 	standing activator.Standing
 	// kubelet is set where the agent cannot tell whether the server is ready.
 	kubelet bool
+	// ejections is how often the pod was taken out.
+	ejections int
 	// stop ends the prober; nil when none runs.
 	stop func()
 	// poke tells the prober that the object has changed.

@@ -65,6 +65,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			key:      key,
 			requests: budget.New(0, s.requests),
 			bytes:    budget.New(0, s.bytes),
+			limits:   s.newRouteLimits(),
 		}
 		s.routes[key] = rt
 	}
@@ -110,7 +111,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			t.pool.Refuse(stopped)
 		}
 	}
-	next.split = activator.NewSplit(weights)
+	next.split, next.weights = activator.NewSplit(weights), weights
 	rt.mu.Lock()
 	rt.plan.Store(next)
 	rt.tellMember()

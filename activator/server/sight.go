@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/forward"
 )
@@ -20,6 +22,8 @@ type sight struct {
 	// holds is how often the request was held, queued for how long in all.
 	holds  int
 	queued time.Duration
+	// trace is set where the request is traced.
+	trace *callTrace
 }
 
 // attempt notes that the request goes to a pod.
@@ -28,6 +32,7 @@ func (v *sight) attempt(c *call, pod string) {
 	if v.attempts++; v.attempts > 1 {
 		c.target.counters.retries.Add(1)
 	}
+	v.trace.attempt(c, pod)
 }
 
 // beginHold notes that the request begins to be held; what it returns, that it ends.
@@ -38,12 +43,15 @@ func (c *call) beginHold() func() {
 		c.route.holdings.remove(c)
 		c.seen.holds++
 		c.seen.queued += time.Since(begun)
+		c.seen.trace.held(c.target, begun)
 	}
 }
 
 // finish counts a request that has ended.
 func (c *call) finish(code int) {
 	took := time.Since(c.arrived)
+	c.s.access.note(c, code, took)
+	c.seen.trace.finish(c, code)
 	if c.seen.reason != "" {
 		c.route.counters.rejected.Add(c.seen.reason)
 	}
@@ -74,8 +82,19 @@ func (c *call) headerAt() time.Time {
 // says in a trailer what came of it: a model that fails every call must not look
 // like one that serves.
 func (c *call) meaning(code int) int {
-	if code != http.StatusOK || !answer.IsGRPC(c.r) {
+	if code != http.StatusOK {
 		return code
+	}
+	if status, ok := c.grpcStatus(); ok {
+		return grpcMeaning(status)
+	}
+	return code
+}
+
+// grpcStatus is the status of gRPC that the client got, and whether it got one.
+func (c *call) grpcStatus() (int, bool) {
+	if !answer.IsGRPC(c.r) {
+		return 0, false
 	}
 	h := c.w.Header()
 	text := h["Grpc-Status"]
@@ -83,13 +102,13 @@ func (c *call) meaning(code int) int {
 		text = h[http.TrailerPrefix+"Grpc-Status"]
 	}
 	if len(text) == 0 {
-		return code
+		return 0, false
 	}
 	status, err := strconv.Atoi(text[0])
 	if err != nil {
-		return http.StatusInternalServerError
+		status = -1
 	}
-	return grpcMeaning(status)
+	return status, true
 }
 
 // grpcMeaning puts a status of gRPC into one of HTTP's classes. Those that are the
@@ -122,6 +141,23 @@ func ejectionOf(out forward.Outcome) ejection {
 // ejected notes that a pod was taken out, and has it asked when it is back.
 func (s *Server) ejected(t *target, pod string, cause ejection, err error) {
 	t.counters.ejections[cause].Add(1)
-	s.log.Info("pod taken out", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "pod", pod, "cause", cause.String(), "error", err)
+	e := Ejection{At: time.Now(), Revision: t.revision, Pod: pod, Cause: cause.String()}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	t.route.ejections.add(e)
+	s.log.Info("pod taken out", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "pod", pod, "cause", e.Cause, "error", err)
 	s.probeAgain(t, pod)
+}
+
+// routeLimits keep one route from using up what is logged and traced of all.
+type routeLimits struct {
+	errors, parents *rate.Limiter
+}
+
+func (s *Server) newRouteLimits() routeLimits {
+	return routeLimits{
+		errors:  perSecond(s.config.AccessLog.ErrorsPerSecond * routeErrors),
+		parents: perSecond(s.config.Tracing.ParentsPerSecond),
+	}
 }

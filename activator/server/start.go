@@ -69,18 +69,21 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 		s.log.Info("started", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "took", took, "waiting", waiting)
 		s.metrics.started(took)
 		t.counters.started.Add(1)
+		t.past.started = startedAt{at: now, took: took}
 	}
 	next, failure := state.Next(activator.StartInput{
 		Now: now, Waiting: waiting, Ready: ready, Pods: t.objectsLocked(),
 		Deadline: t.spec.Load().ProgressDeadline.Duration, RaiseError: raiseError,
 	})
 	*state = next
+	t.past.waiting, t.past.raiseError = next.Since, raiseError
 	if failure == nil {
 		t.answer.Store(nil)
 	} else {
 		answer := activator.StartAnswer(*failure, t.startup.Estimate())
 		if t.answer.Swap(answer) == nil {
 			t.counters.failed.Add(1)
+			t.past.failed = failedAt{at: now, reason: failure.Reason, message: failure.Message}
 			s.log.Warn("cannot start", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "reason", failure.Reason, "message", failure.Message)
 		}
 		t.pool.Refuse(answer)
@@ -137,6 +140,9 @@ func (r *raiser) try() {
 	r.message, r.backoff = "", 0
 	r.next = time.Now().Add(raiseAgain)
 	if raised {
+		r.t.mu.Lock()
+		r.t.past.raised = raisedAt{at: time.Now(), to: to}
+		r.t.mu.Unlock()
 		r.t.counters.raised.Add(1)
 		r.s.metrics.raised(time.Since(begun))
 		r.s.log.Info("raised the scale from zero", "namespace", key.Namespace, "deployment", spec.DeploymentName, "replicas", to, "took", time.Since(begun))
