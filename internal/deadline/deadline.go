@@ -13,7 +13,8 @@ import (
 const (
 	// GRPC is gRPC's own: up to eight digits and a unit, H, M, S, m, u or n.
 	GRPC = "Grpc-Timeout"
-	// Envoy has milliseconds. Envoy and what is built on it sets it for the server.
+	// Envoy has milliseconds. Envoy and what is built on it sets it for the server. To
+	// it 0 is no limit, so the least that it says is 1.
 	Envoy = "X-Envoy-Expected-Rq-Timeout-Ms"
 	// Own is for everybody else: a duration such as 2s or 300ms.
 	Own = "Rawserve-Timeout"
@@ -83,7 +84,10 @@ func parseGRPC(s string) (time.Duration, bool) {
 	return multiple(s[:len(s)-1], unit)
 }
 
-func parseMilliseconds(s string) (time.Duration, bool) { return multiple(s, time.Millisecond) }
+func parseMilliseconds(s string) (time.Duration, bool) {
+	d, ok := multiple(s, time.Millisecond)
+	return d, ok && d > 0
+}
 
 // longest is what is not distinguished from longer times, so that a moment that far
 // from now can be reckoned with.
@@ -122,4 +126,6 @@ func formatGRPC(d time.Duration) string {
 	return strconv.FormatInt(min(int64(d/time.Hour), 1e8-1), 10) + "H"
 }
 
-func formatMilliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+func formatMilliseconds(d time.Duration) string {
+	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
+}
