@@ -1,5 +1,7 @@
 package strict
 
+import "encoding/binary"
+
 // Reason says in one word what is wrong with what a client sent.
 type Reason string
 
@@ -171,8 +173,8 @@ func (m *machine) scan(p []byte) (int, event) {
 	return len(p), more
 }
 
-// run is how many of the first bytes of p change nothing but how much is left:
-// step would take them too, one by one.
+// run is how many of the first bytes of p say nothing new: step would take them
+// too, one by one, and be in the same state then.
 func (m *machine) run(p []byte) int {
 	switch m.state {
 	case inBody, inData:
@@ -181,18 +183,77 @@ func (m *machine) run(p []byte) int {
 			m.to(atDataCR)
 		}
 		return n
+	case inPath:
+		return span(p, inTargetURI)
+	case inHost:
+		if m.authority == nil {
+			return span(p, inHostPort)
+		}
+	case atField:
+		if !m.trailer {
+			return lines(p)
+		}
 	case inName:
-		if m.keyword == noKeyword && !m.trailer {
+		switch {
+		case m.trailer:
+		case m.keyword == noKeyword:
 			return span(p, inToken)
+		case m.pos == 1 && startsWith(p, keywords[m.keyword][1:]):
+			m.pos = len(keywords[m.keyword])
+			return m.pos - 1
+		}
+	case inVersion:
+		if m.pos == 0 && len(p) >= len(version) && string(p[:len(version)]) == version {
+			m.pos = len(version)
+			return m.pos
 		}
 	case inValue:
 		if !m.trailer {
-			return span(p, inFieldText)
+			return text(p)
 		}
-	case inPath:
-		return span(p, inTargetURI)
 	}
 	return 0
+}
+
+// lines is the length of the whole lines that p begins with, as far as they are
+// sound fields without a keyword.
+func lines(p []byte) int {
+	read := 0
+	for {
+		line := p[read:]
+		name := span(line, inToken)
+		if name == 0 || name == len(line) || line[name] != ':' || mayBeKeyword(line[:name]) {
+			return read
+		}
+		end := name + 1 + text(line[name+1:])
+		if end+2 > len(line) || line[end] != '\r' || line[end+1] != '\n' {
+			return read
+		}
+		read += end + 2
+	}
+}
+
+// mayBeKeyword is quick and right whenever it says no.
+func mayBeKeyword(name []byte) bool {
+	for _, word := range keywords[1:] {
+		if len(name) == len(word) && name[0]|0x20 == word[0] {
+			return true
+		}
+	}
+	return false
+}
+
+// startsWith is true of a word in whatever case.
+func startsWith(p []byte, word string) bool {
+	if len(p) < len(word) {
+		return false
+	}
+	for i := range len(word) {
+		if lower(p[i]) != word[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // span is how many of the first bytes of p are of the class.
@@ -203,4 +264,19 @@ func span(p []byte, of class) int {
 		}
 	}
 	return len(p)
+}
+
+// text is span for what a field's value consists of, eight bytes at a time.
+func text(p []byte) int {
+	const low, high, blanks, dels = 0x0101010101010101, 0x8080808080808080, 0x2020202020202020, 0x7f7f7f7f7f7f7f7f
+	i := 0
+	for ; i+8 <= len(p); i += 8 {
+		x := binary.LittleEndian.Uint64(p[i:])
+		// A byte's high bit is left where it is below a blank, or DEL. It may be left in
+		// a byte after one that is, which does not matter: then each is looked at.
+		if control, del := (x-blanks)&^x, ((x^dels)-low)&^(x^dels); (control|del)&high != 0 {
+			break
+		}
+	}
+	return i + span(p[i:], inFieldText)
 }
