@@ -10,6 +10,7 @@ import (
 
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 const (
@@ -25,20 +26,34 @@ const (
 type crowd struct {
 	conns   *budget.Budget
 	refused func()
+	// malformed is told of connections on which something ambiguous came in.
+	malformed func(*strict.Conn, strict.Reason)
 
 	telling chan struct{}
 	work    sync.WaitGroup
+	closing strict.Closing
 }
 
-func newCrowd(conns *budget.Budget, refused func()) *crowd {
-	return &crowd{conns: conns, refused: refused, telling: make(chan struct{}, telling)}
+func newCrowd(conns *budget.Budget, refused func(), malformed func(*strict.Conn, strict.Reason)) *crowd {
+	return &crowd{conns: conns, refused: refused, malformed: malformed, telling: make(chan struct{}, telling)}
 }
 
 // listener is ln with the bound.
 func (c *crowd) listener(ln net.Listener) net.Listener { return &crowdListener{ln, c} }
 
-// wait returns when nobody is being told any more. No listener may be open.
-func (c *crowd) wait() { c.work.Wait() }
+// wait returns when nobody is being told any more. No listener may be open, nor
+// any connection.
+func (c *crowd) wait() {
+	c.work.Wait()
+	c.closing.Wait()
+}
+
+// note is for http.Server.ConnState.
+func (c *crowd) note(nc net.Conn, state http.ConnState) {
+	if conn, ok := nc.(*crowdConn); ok && state == http.StateHijacked {
+		conn.Hijacked()
+	}
+}
 
 type crowdListener struct {
 	net.Listener
@@ -58,7 +73,7 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 			return nil, fmt.Errorf("accepting a connection: it is a %T", conn)
 		}
 		if l.crowd.conns.Take(1) {
-			return &crowdConn{TCPConn: tcp, crowd: l.crowd}, nil
+			return &crowdConn{Conn: strict.Conn{TCPConn: tcp, Refused: l.crowd.malformed}, crowd: l.crowd}, nil
 		}
 		l.crowd.refuse(tcp)
 	}
@@ -67,15 +82,18 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 // crowdConn gives its place back when it is closed. All else is the connection's
 // own, for the server and the copying between connections use much of it.
 type crowdConn struct {
-	*net.TCPConn
+	strict.Conn
 	crowd  *crowd
 	closed sync.Once
 }
 
 // Close closes the connection.
 func (c *crowdConn) Close() error {
-	err := c.TCPConn.Close()
-	c.closed.Do(func() { c.crowd.conns.Give(1) })
+	err := net.ErrClosed
+	c.closed.Do(func() {
+		err = c.crowd.closing.Close(&c.Conn)
+		c.crowd.conns.Give(1)
+	})
 	return err //nolint:wrapcheck // the connection's own
 }
 

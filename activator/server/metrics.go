@@ -6,18 +6,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // codeClasses are the values of the label code, which stays this short.
 var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx", "gone", "cut"}
 
 type metrics struct {
-	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	refused  *prometheus.CounterVec
-	starts   prometheus.Histogram
-	raises   prometheus.Histogram
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	refused   *prometheus.CounterVec
+	malformed *prometheus.CounterVec
+	starts    prometheus.Histogram
+	raises    prometheus.Histogram
 }
 
 // routeMetrics are a route's own, looked up once.
@@ -44,6 +47,10 @@ func newMetrics(s *Server) *metrics {
 			Name: "rawserve_activator_refused_total",
 			Help: "Connections and requests refused, by the limit that was reached.",
 		}, []string{"limit"}),
+		malformed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rawserve_activator_malformed_total",
+			Help: "Connections ended with 400 because servers would not agree on what came in on them, by what was wrong.",
+		}, []string{"reason"}),
 		starts: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_start_duration_seconds",
 			Help:    "Time from the first held request to the first ready pod.",
@@ -58,7 +65,10 @@ func newMetrics(s *Server) *metrics {
 	for _, limit := range allRefusedBy {
 		m.refused.WithLabelValues(string(limit))
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.raises, &heldCollector{s: s},
+	for _, reason := range strict.Reasons {
+		m.malformed.WithLabelValues(string(reason))
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.refused, m.malformed, m.starts, m.raises, &heldCollector{s: s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

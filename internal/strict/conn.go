@@ -20,16 +20,19 @@ package strict
 import (
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // Conn is the connection of a client. It is read by one goroutine at a time, as
-// http.Server does it.
+// http.Server does it, and closed by Closing.
 type Conn struct {
 	*net.TCPConn
 	// Refused is told, once, why the rest of what the client sends is not read. May be nil.
 	Refused func(*Conn, Reason)
 
 	in reader
+	// refusing is for who closes the connection, which may be anybody.
+	refusing atomic.Bool
 }
 
 // Read reads what may go on to the server.
@@ -37,6 +40,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.in.read(c.TCPConn, p)
 	if c.in.untold {
 		c.in.untold = false
+		c.refusing.Store(true)
 		if c.Refused != nil {
 			c.Refused(c, c.in.reason)
 		}

@@ -26,7 +26,7 @@ const (
 )
 
 // Reasons has all of them.
-var Reasons = []Reason{BadLength, BadChunk, BadHost, BadTarget, BadLine, BadField, BadEnd}
+var Reasons = [...]Reason{BadLength, BadChunk, BadHost, BadTarget, BadLine, BadField, BadEnd}
 
 // state is what the next byte is expected to be.
 type state uint8

@@ -11,8 +11,9 @@ import (
 // empty line does.
 const (
 	// wrongHead has a line without a colon and, if that was within a value, one
-	// without a name.
-	wrongHead = "?\r\n:\r\n\r\n"
+	// without a name. It is longer than what HTTP/2 begins with, for which the server
+	// looks first.
+	wrongHead = "? what follows is malformed\r\n:\r\n\r\n"
 	// wrongChunk has a CR that is not followed by LF, nor preceded by contents.
 	wrongChunk = "\rx\n"
 )
@@ -44,6 +45,8 @@ type reader struct {
 	out string
 	// ahead has been read and not been looked at.
 	ahead []byte
+	// discarded is how much has been read since it refuses.
+	discarded int
 }
 
 // read reads from src what may go on.
@@ -58,7 +61,7 @@ func (r *reader) read(src io.Reader, p []byte) (int, error) {
 			return n, nil
 		}
 		if r.mode == refusing {
-			return 0, io.EOF
+			return 0, r.discard(src)
 		}
 		n, err := r.fetch(src, p)
 		if n == 0 || r.mode == passing {
@@ -156,6 +159,21 @@ func (r *reader) refuseWith(p []byte) int {
 	n := copy(p, r.out)
 	r.out = r.out[n:]
 	return n
+}
+
+// discard reads until there is a reason to end. The server may be busy with an
+// earlier request and look whether the client is there: an end made up here would
+// say that it is not. And if it should come to read a further request, because an
+// earlier answer was complete before the body broke off, it must not find one.
+func (r *reader) discard(src io.Reader) error {
+	for buf := make([]byte, 512); r.discarded < closeBytes; {
+		n, err := src.Read(buf)
+		r.discarded += n
+		if err != nil {
+			return err //nolint:wrapcheck // the connection's own
+		}
+	}
+	return io.EOF
 }
 
 // passOn passes on all that follows.
