@@ -157,7 +157,7 @@ func TestAnUpgradedConnectionMayStartBeforeItIsAnswered(t *testing.T) {
 	frames := "\x81\x05hello\r\n\x00\n"
 	conn, in := raw(t, r.addr(), "GET / HTTP/1.1\r\nHost: m\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"+frames)
 	defer conn.Close()
-	joined(t, conn, in, frames)
+	repeats(t, conn, in, frames)
 }
 
 // upgrader changes to a protocol that repeats everything.
@@ -172,7 +172,7 @@ func upgrader(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(conn, rw)
 }
 
-func joined(t *testing.T, conn net.Conn, in *bufio.Reader, sent string) {
+func repeats(t *testing.T, conn net.Conn, in *bufio.Reader, sent string) {
 	t.Helper()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 	res, err := http.ReadResponse(in, nil)
