@@ -15,7 +15,7 @@ var (
 	fieldLine   = regexp.MustCompile(`\A([!#$%&'*+\-.^_` + "`" + `|~0-9A-Za-z]+):[\t ]*([^\x00-\x08\x0a-\x1f\x7f]*?)[\t ]*\r\n`)
 	hostValue   = regexp.MustCompile(`\A[0-9A-Za-z\-._~%!$&'()*+,;=:\[\]]*\z`)
 	absolute    = regexp.MustCompile(`\A(?i:https?)://([0-9A-Za-z\-._~%!$&'()*+,;=:\[\]]{1,261})([/?].*)?\z`)
-	length      = regexp.MustCompile(`\A0*[0-9]{1,17}\z`)
+	length      = regexp.MustCompile(`\A[0-9]+\z`)
 	sizeLine    = regexp.MustCompile(`\A([0-9a-fA-F]{1,16})(;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n`)
 	preamble    = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 )
@@ -97,7 +97,7 @@ func readMessage(s []byte) (m message, rest []byte, ok, whole bool) {
 		len(hosts) == 1 && !hostValue.MatchString(hosts[0]),
 		len(hosts) == 1 && authority != "" && !strings.EqualFold(hosts[0], authority),
 		len(lengths)+len(codings) > 1,
-		len(lengths) == 1 && !length.MatchString(lengths[0]),
+		len(lengths) == 1 && (!length.MatchString(lengths[0]) || tooLong(lengths[0])),
 		len(codings) == 1 && (old || !strings.EqualFold(codings[0], "chunked")):
 		return m, nil, false, false
 	case len(codings) == 1:
@@ -112,6 +112,11 @@ func readMessage(s []byte) (m message, rest []byte, ok, whole bool) {
 		m.body, rest = string(rest[:n]), rest[n:]
 	}
 	return m, rest, true, true
+}
+
+func tooLong(length string) bool {
+	n, err := strconv.ParseUint(length, 10, 64)
+	return err != nil || n >= 1<<60-7
 }
 
 // readFields reads fields to the empty line after them.
