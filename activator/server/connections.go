@@ -10,6 +10,7 @@ import (
 
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 const (
@@ -24,13 +25,16 @@ const (
 // crowd bounds the connections of all listeners.
 type crowd struct {
 	refused func()
+	// malformed is told of connections on which something ambiguous came in.
+	malformed func(*strict.Conn, strict.Reason)
 
 	telling chan struct{}
 	work    sync.WaitGroup
+	closing strict.Closing
 }
 
-func newCrowd(refused func()) *crowd {
-	return &crowd{refused: refused, telling: make(chan struct{}, telling)}
+func newCrowd(refused func(), malformed func(*strict.Conn, strict.Reason)) *crowd {
+	return &crowd{refused: refused, malformed: malformed, telling: make(chan struct{}, telling)}
 }
 
 // listener is ln with the bound that conns is.
@@ -38,8 +42,19 @@ func (c *crowd) listener(ln net.Listener, conns *budget.Budget) net.Listener {
 	return &crowdListener{ln, c, conns}
 }
 
-// wait returns when nobody is being told any more. No listener may be open.
-func (c *crowd) wait() { c.work.Wait() }
+// wait returns when nobody is being told any more. No listener may be open, nor
+// any connection.
+func (c *crowd) wait() {
+	c.work.Wait()
+	c.closing.Wait()
+}
+
+// note is for http.Server.ConnState.
+func (c *crowd) note(nc net.Conn, state http.ConnState) {
+	if conn, ok := nc.(*crowdConn); ok && state == http.StateHijacked {
+		conn.Hijacked()
+	}
+}
 
 type crowdListener struct {
 	net.Listener
@@ -61,7 +76,7 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 		}
 		refusal := l.conns.Try(1)
 		if refusal == budget.Granted {
-			return &crowdConn{TCPConn: tcp, conns: l.conns}, nil
+			return &crowdConn{Conn: strict.Conn{TCPConn: tcp, Refused: l.crowd.malformed}, conns: l.conns, crowd: l.crowd}, nil
 		}
 		l.crowd.refuse(tcp, refusal)
 	}
@@ -70,15 +85,19 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 // crowdConn gives its place back when it is closed. All else is the connection's
 // own, for the server and the copying between connections use much of it.
 type crowdConn struct {
-	*net.TCPConn
+	strict.Conn
 	conns  *budget.Budget
+	crowd  *crowd
 	closed sync.Once
 }
 
 // Close closes the connection.
 func (c *crowdConn) Close() error {
-	err := c.TCPConn.Close()
-	c.closed.Do(func() { c.conns.Give(1) })
+	err := net.ErrClosed
+	c.closed.Do(func() {
+		err = c.crowd.closing.Close(&c.Conn)
+		c.conns.Give(1)
+	})
 	return err //nolint:wrapcheck // the connection's own
 }
 

@@ -230,7 +230,9 @@ func (c *call) answer(a *answer.Answer) int {
 		c.body.Close()
 		c.w.Header().Set("Connection", "close")
 	}
-	if c.s.draining.Load() || c.route.deleted.Load() {
+	// Nor can anything follow a malformed body, of which nobody knows the end.
+	broken := a.Reason == answer.BadRequest && c.r.ProtoMajor == 1
+	if broken || c.s.draining.Load() || c.route.deleted.Load() {
 		c.w.Header().Set("Connection", "close")
 	}
 	c.seen.reason = a.Reason

@@ -24,6 +24,7 @@ import (
 	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/forward"
 	"github.com/rawserve/rawserve/internal/lifecycle"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // Options are what a Server works with.
@@ -150,11 +151,19 @@ func New(o Options) (*Server, error) {
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
+	crowd := newCrowd(func() { s.metrics.refuse(refusedByConnections) }, s.malformed)
+	s.http.ConnState = crowd.note
 	s.listeners = &listeners{
-		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{},
-		crowd: newCrowd(func() { s.metrics.refuse(refusedByConnections) }),
+		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{}, crowd: crowd,
 	}
 	return s, nil
+}
+
+// malformed is told of connections on which something came in that not every
+// server would read alike. The answer is that of http.Server.
+func (s *Server) malformed(c *strict.Conn, why strict.Reason) {
+	s.metrics.malformed.WithLabelValues(string(why)).Inc()
+	s.log.Debug("malformed request refused", "reason", why, "client", c.RemoteAddr().String())
 }
 
 // Serve is the data path: it serves the listeners that Watch opens until ctx is
