@@ -25,6 +25,7 @@ build: ## Build every binary into bin/.
 generate: $(KUSTOMIZE) ## Remake generated code, CRDs and manifests/install.yaml.
 	hack/generate.sh
 	{ echo "# Made by 'make generate' from manifests/default. Do not edit."; $(KUSTOMIZE) build manifests/default; } > manifests/install.yaml
+	hack/prometheusrule.sh > manifests/dashboards/prometheusrule.yaml
 
 ##@ Test
 

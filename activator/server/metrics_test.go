@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/metricsdoc"
 )
 
 // scrape is what Prometheus reads.
@@ -71,6 +73,23 @@ func TestTheMetricsAreWhatPrometheusExpects(t *testing.T) {
 	problems, err := testutil.GatherAndLint(r.s.metrics.registry)
 	require.NoError(t, err)
 	require.Empty(t, problems)
+}
+
+// TestTheMetricsAreThoseOfTheDocumentation scrapes an activator that traces and has
+// had traffic, so that all there is has come about.
+func TestTheMetricsAreThoseOfTheDocumentation(t *testing.T) {
+	r, _ := traced(t, protocolHTTP, nil)
+	r.serve(backend(t, echo), nil)
+	held := send(client(t, false), http.MethodPost, r.url("/"), "x")
+	r.waiting(1)
+	r.ready("a", "127.0.0.1")
+	require.Equal(t, http.StatusOK, (<-held).code)
+	r.becomes("requests_total", `code="2xx"`, "1")
+	doc, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	served, err := metricsdoc.Served(strings.NewReader(r.scrape()))
+	require.NoError(t, err)
+	require.Empty(t, metricsdoc.Compare(metricsdoc.Parse(string(doc)), served, "rawserve_activator_"))
 }
 
 func TestEveryCounterOfARouteBeginsAtZero(t *testing.T) {
