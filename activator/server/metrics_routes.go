@@ -13,9 +13,10 @@ import (
 // that are served have series, and only revisions that a route leads to, so that
 // their number follows the configuration and nothing that a client sends.
 //
-// Counters are there from the start, so that no increase is missed. A histogram
-// comes with its first observation: it is most of the series, and of ten thousand
-// routes most are at rest.
+// Counters are there from the start, at zero: what a series begins with is no increase
+// to Prometheus. So is the histogram of the queue, for the one start in a day is what
+// it is read for. The two others are half of the series and come with the first
+// request, for of ten thousand routes most are at rest.
 type routeCollector struct{ s *Server }
 
 var (
@@ -92,9 +93,11 @@ func collectTarget(e emitter, t *target) {
 	for i, class := range codeClasses {
 		e.counter(requestsDesc, k.ended[i].Load(), class)
 	}
-	e.histogram(durationDesc, &k.duration)
-	e.histogram(firstByteDesc, &k.firstByte)
-	e.histogram(queuedDesc, &k.queued)
+	e.histogram(queuedDesc, k.queued.Read())
+	if r := k.duration.Read(); r.Count > 0 {
+		e.histogram(durationDesc, r)
+		e.histogram(firstByteDesc, k.firstByte.Read())
+	}
 	e.counter(retriesDesc, k.retries.Load())
 	for i, cause := range ejectionCauses {
 		e.counter(ejectionsDesc, k.ejections[i].Load(), cause)
@@ -127,11 +130,7 @@ func (e emitter) counter(d *prometheus.Desc, n int64, more ...string) {
 	e.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append(e.labels[:len(e.labels):len(e.labels)], more...)...)
 }
 
-func (e emitter) histogram(d *prometheus.Desc, h *durations.Histogram) {
-	r := h.Read()
-	if r.Count == 0 {
-		return
-	}
+func (e emitter) histogram(d *prometheus.Desc, r durations.Reading) {
 	buckets := make(map[float64]uint64, len(durations.Bounds))
 	for i, bound := range durations.Bounds {
 		buckets[bound.Seconds()] = r.Buckets[i]

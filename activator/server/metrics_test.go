@@ -105,7 +105,8 @@ func TestEveryCounterOfARouteBeginsAtZero(t *testing.T) {
 	require.Equal(t, "0", r.metric("retries_total", ""))
 	require.Equal(t, "0", r.metric("starts_total", `result="started"`))
 	require.Equal(t, "0", r.metric("scale_raises_total", `result="failed"`))
-	require.Equal(t, "absent", r.metric("request_duration_seconds_count", ""), "a histogram comes with its first observation")
+	require.Equal(t, "0", r.metric("queue_duration_seconds_count", ""))
+	require.Equal(t, "absent", r.metric("request_duration_seconds_count", ""), "this one comes with the first request")
 }
 
 // TestAHeldRequestIsSeenWhileItWaitsAndAfter also covers what is written for it.
