@@ -16,7 +16,7 @@ import (
 type Config struct {
 	// BindAddress is the address of all listeners; empty means every address.
 	BindAddress string `json:"bindAddress"`
-	// AdminPort serves /stats, /healthz, /readyz and /metrics.
+	// AdminPort serves /stats, /healthz, /readyz and /metrics to whoever asks.
 	AdminPort int `json:"adminPort"`
 	// Limits bounds what is taken on, held or not.
 	Limits LimitsConfig `json:"limits"`
