@@ -5,6 +5,7 @@ go 1.26.0
 
 require (
 	github.com/rawserve/rawserve v0.0.0-00010101000000-000000000000
+	github.com/stretchr/testify v1.12.1
 	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.85.0
 	k8s.io/api v0.37.2
