@@ -141,7 +141,7 @@ func scripted(t *testing.T, answers ...string) string {
 func TestAnswersAreReadAsTheStandardLibraryReadsThem(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a length":                  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-		"a length in small letters": "HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\nok",
+		"a length in small letters": "HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\nok, and what is not read",
 		"one chunk":                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 		"two chunks":                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
 		"the connection's end":      "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",

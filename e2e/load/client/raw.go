@@ -75,7 +75,7 @@ func (r *raw) call(ctx context.Context) error {
 		r.br.Reset(conn)
 	}
 	ends, err := r.exchange()
-	if err != nil || ends || !r.keep {
+	if ends || !r.keep {
 		r.close()
 	}
 	return err
@@ -88,7 +88,8 @@ func (r *raw) close() {
 	}
 }
 
-// exchange writes the request, reads the answer, and reports whether the connection ends with it.
+// exchange writes the request, reads the answer, and reports whether the connection
+// ends with it, as it does with every error.
 func (r *raw) exchange() (ends bool, err error) {
 	if err := r.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return true, fmt.Errorf("setting the deadline: %w", err)
