@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -181,7 +182,7 @@ func (s *Server) settlePod(t *target, p *pod, agentPort int) {
 		p.stopProbe()
 		t.pool.SetUnready(name)
 	case activator.TakesSome:
-		t.pool.SetReady(name, p.object.Status.PodIP)
+		t.setReady(name, p.object.Status.PodIP)
 	case activator.AskAgent:
 		s.ensureProbe(t, p, agentPort)
 	}
@@ -209,6 +210,14 @@ func (s *Server) ensureProbe(t *target, p *pod, agentPort int) {
 	})
 }
 
+// setReady has the pod take requests. It is called with the target's lock held, so
+// that one whose hold ends by it finds it written down.
+func (t *target) setReady(name, addr string) {
+	if t.pool.SetReady(name, addr) {
+		t.past.ready = readyAt{at: time.Now(), pod: name}
+	}
+}
+
 // probeAgain has a pod asked anew that was taken out.
 func (s *Server) probeAgain(t *target, name string) {
 	t.mu.Lock()
@@ -217,6 +226,7 @@ func (s *Server) probeAgain(t *target, name string) {
 	if p == nil {
 		return
 	}
+	p.ejections++
 	agentPort := int(t.spec.Load().AgentPort)
 	if agentPort == 0 || p.kubelet {
 		// Nobody but kubelet can tell. Its view is stale right now, so the pod is
@@ -243,8 +253,7 @@ func (s *Server) suspect(addr string) {
 		for _, t := range p.targets {
 			for _, name := range t.podsAt(host) {
 				if t.pool.SetUnready(name) {
-					s.log.Info("pod acknowledges nothing", "namespace", rt.key.Namespace, "route", rt.key.Name, "pod", name)
-					s.probeAgain(t, name)
+					s.ejected(t, name, ejectedSilent, nil)
 				}
 			}
 		}
