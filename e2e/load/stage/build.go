@@ -72,8 +72,8 @@ func (b Builder) Own(ctx context.Context) (Binaries, error) {
 		flags    []string
 	}{
 		// As the Makefile builds what goes into the image.
-		{binActivator, b.Repository, "./cmd/activator", []string{"-ldflags=-s -w"}},
-		{binAgent, b.Repository, "./cmd/agent", []string{"-ldflags=-s -w"}},
+		{binActivator, b.Repository, "./cmd/activator", []string{"-tags=grpcnotrace", "-ldflags=-s -w"}},
+		{binAgent, b.Repository, "./cmd/agent", []string{"-tags=grpcnotrace", "-ldflags=-s -w"}},
 		{binProxy, filepath.Join(b.Repository, "e2e/load"), "./cmd/load-proxy", []string{"-ldflags=-s -w"}},
 		{binBackend, filepath.Join(b.Repository, "e2e/load"), "./cmd/load-backend", nil},
 		{binClient, filepath.Join(b.Repository, "e2e/load"), "./cmd/load-client", nil},
