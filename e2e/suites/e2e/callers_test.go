@@ -219,8 +219,11 @@ func callAll(ctx context.Context, all []caller, round string, o load.Options) ca
 	var wg sync.WaitGroup
 	for i, c := range all {
 		wg.Go(func() {
-			o.Call = func(ctx context.Context, n int64) error { return c.call(ctx, fmt.Sprintf("%s-%s-%d", c.name, round, n)) }
-			results[i] = load.Run(ctx, o)
+			mine := o
+			mine.Call = func(ctx context.Context, n int64) error {
+				return c.call(ctx, fmt.Sprintf("%s-%s-%d", c.name, round, n))
+			}
+			results[i] = load.Run(ctx, mine)
 		})
 	}
 	wg.Wait()

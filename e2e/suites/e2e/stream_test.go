@@ -145,7 +145,7 @@ func streamClient(t *testing.T, h2 bool) *http.Client {
 // restarts the activators meanwhile. Every stream is read to its end.
 func TestStreamsOutliveScaleDownRolloutAndActivatorRestart(t *testing.T) {
 	t.Parallel()
-	const n, pause = 300, 200 * time.Millisecond
+	const n, pause = 225, 200 * time.Millisecond
 	ns := namespace(t)
 	paths := map[string]string{"direct": "0", "through": "-1"}
 	for name, burst := range paths {
@@ -176,9 +176,8 @@ func TestStreamsOutliveScaleDownRolloutAndActivatorRestart(t *testing.T) {
 	}
 	t.Logf("scaled down %s after the streams were opened", time.Since(opened).Round(time.Second/10))
 	for name := range paths {
-		change := fmt.Sprintf(`{"spec":{"predictor":{"containers":[{"name":"kserve-container","image":%q,"imagePullPolicy":"IfNotPresent","args":["--model-name=%s","--delay=1ms"],"ports":[{"name":"h2c","containerPort":8080,"protocol":"TCP"}]}]}}}`,
-			harness.TestServerImage, name)
-		_, err := env.Kubectl(t.Context(), "patch", "-n", ns, "isvc/"+name, "--type=merge", "-p", change)
+		_, err := env.Kubectl(t.Context(), "patch", "-n", ns, "isvc/"+name, "--type=json",
+			"-p", `[{"op": "add", "path": "/spec/predictor/containers/0/args/-", "value": "--delay=1ms"}]`)
 		require.NoError(t, err)
 	}
 	for name := range paths {
