@@ -440,5 +440,9 @@ func statsOf(ctx context.Context, p corev1.Pod) (s serverStats, err error) {
 	return s, json.NewDecoder(resp.Body).Decode(&s)
 }
 
+// abrupt makes a server finish nothing by itself once it is told to stop, as most do:
+// whatever is finished is so because it was not told before.
+const abrupt = "--grace=1ms"
+
 // onceOnly is a load of one request that may take long.
 var onceOnly = load.Options{Duration: time.Minute, MaxRequests: 1}

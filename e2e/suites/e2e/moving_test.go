@@ -23,7 +23,7 @@ func TestMovingThePathLosesAndRepeatsNothing(t *testing.T) {
 	const switches = 4
 	ns := namespace(t)
 	ledger := openBooks(t, ns)
-	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("moving", []string{"--delay=5ms", ledger.flag()}, named("h2c"), burstCapacity("0"), func(s *v1beta1.InferenceService) {
+	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("moving", []string{"--delay=5ms", abrupt, ledger.flag()}, named("h2c"), burstCapacity("0"), func(s *v1beta1.InferenceService) {
 		s.Spec.Predictor.MinReplicas, s.Spec.Predictor.MaxReplicas = ptr.To[int32](2), 2
 	})))
 	_, err := env.WaitReady(t.Context(), ns, "moving", 2*time.Minute)

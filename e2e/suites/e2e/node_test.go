@@ -31,7 +31,7 @@ func TestLossOfANodeFailsOnlyWhatWasUnderWayThere(t *testing.T) {
 	ledger := openBooks(t, ns)
 	node, err := env.AddNode(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(func() { forget(t, node) })
+	t.Cleanup(func() { dropNode(t) })
 	onePerNode(t, node)
 	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("lost", []string{"--delay=20ms", ledger.flag()}, named("h2c"), replicas(2), alwaysThroughActivator, replicas(2), spreadOverNodes)))
 	_, err = env.WaitReady(t.Context(), ns, "lost", 2*time.Minute)
@@ -88,13 +88,11 @@ func onePerNode(t *testing.T, node string) {
 	require.NotEqual(t, nodes[0], nodes[1])
 }
 
-// forget leaves the other tests the one node that they began with.
-func forget(t *testing.T, node string) {
+// dropNode leaves the other tests the nodes that they began with.
+func dropNode(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	// Nothing of it is needed any more, however far the test has come.
-	require.NoError(t, env.LoseNode(ctx, node))
-	require.NoError(t, env.ForgetNode(ctx, node))
+	require.NoError(t, env.DropNode(ctx))
 	for _, part := range []string{"activator", "controller", "metrics-adapter"} {
 		_, err := env.Kubectl(ctx, "rollout", "status", "-n", harness.SystemNamespace, "deployment/"+part, "--timeout=2m")
 		require.NoError(t, err)

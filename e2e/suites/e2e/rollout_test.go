@@ -33,7 +33,7 @@ func TestRollingRestartOfModelsFailsNoRequest(t *testing.T) {
 	ledger := openBooks(t, ns)
 	var all []caller
 	for name, burst := range map[string]string{"direct": "0", "through": "-1"} {
-		require.NoError(t, env.Create(t.Context(), ns, harness.TestService(name, []string{ledger.flag()}, named("h2c"), replicas(2), burstCapacity(burst))))
+		require.NoError(t, env.Create(t.Context(), ns, harness.TestService(name, []string{abrupt, ledger.flag()}, named("h2c"), replicas(2), burstCapacity(burst))))
 	}
 	for name, confirmed := range map[string]routeIs{"direct": confirmedDirect, "through": confirmedActivatorOnly} {
 		_, err := env.WaitReady(t.Context(), ns, name, 2*time.Minute)

@@ -149,7 +149,7 @@ func TestStreamsOutliveScaleDownRolloutAndActivatorRestart(t *testing.T) {
 	ns := namespace(t)
 	paths := map[string]string{"direct": "0", "through": "-1"}
 	for name, burst := range paths {
-		require.NoError(t, env.Create(t.Context(), ns, harness.TestService(name, nil, named("h2c"), replicas(3), burstCapacity(burst))))
+		require.NoError(t, env.Create(t.Context(), ns, harness.TestService(name, []string{abrupt}, named("h2c"), replicas(3), burstCapacity(burst))))
 	}
 	for name, confirmed := range map[string]routeIs{"direct": confirmedDirect, "through": confirmedActivatorOnly} {
 		_, err := env.WaitReplicas(t.Context(), ns, name+"-predictor", 3, 2*time.Minute)
@@ -213,8 +213,8 @@ func TestADeletedPodFinishesWhatIsInsideWithinItsGrace(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	ledger := openBooks(t, ns)
-	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("finishes", []string{ledger.flag()}, replicas(2), burstCapacity("0"))))
-	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("short", nil, replicas(1), burstCapacity("0"), func(s *v1beta1.InferenceService) {
+	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("finishes", []string{abrupt, ledger.flag()}, replicas(2), burstCapacity("0"))))
+	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("short", []string{abrupt}, replicas(1), burstCapacity("0"), func(s *v1beta1.InferenceService) {
 		s.Spec.Predictor.TerminationGracePeriodSeconds = ptr.To[int64](12)
 	})))
 	for name, n := range map[string]int32{"finishes": 2, "short": 1} {

@@ -105,8 +105,15 @@ func upload(ctx context.Context, client *http.Client, url string, size int64) (i
 	var echo struct {
 		BodyBytes int64 `json:"bodyBytes"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&echo); err != nil {
-		return 0, fmt.Errorf("status %d: %w", resp.StatusCode, err)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", resp.StatusCode, text)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(text, &echo); err != nil {
+		return 0, fmt.Errorf("reading %q: %w", text, err)
 	}
 	return echo.BodyBytes, nil
 }

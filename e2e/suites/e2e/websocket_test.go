@@ -43,7 +43,7 @@ func requireEcho(t *testing.T, conn *websocket.Conn, message string) {
 func TestWebSocketsEchoFromZeroAndCloseNormallyWithTheirPod(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
-	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("socket", nil, burstCapacity("0"),
+	require.NoError(t, env.Create(t.Context(), ns, harness.TestService("socket", []string{abrupt}, burstCapacity("0"),
 		harness.Annotate("autoscaling.knative.dev/initial-scale", "0"), func(s *v1beta1.InferenceService) {
 			s.Spec.Predictor.TerminationGracePeriodSeconds = ptr.To[int64](15)
 			s.Spec.Predictor.MaxReplicas = 1
