@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -255,9 +256,13 @@ func during(t *testing.T, all []caller, o load.Options, after time.Duration, dis
 	var failed error
 	go func() {
 		defer close(done)
+		soon := time.After(30 * time.Second)
 		for range all {
 			select {
 			case <-flowing:
+			case <-soon:
+				failed = errors.New("not every caller is answered 20 times in 30 s")
+				return
 			case <-t.Context().Done():
 				return
 			}
