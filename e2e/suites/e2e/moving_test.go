@@ -57,6 +57,11 @@ func TestMovingThePathLosesAndRepeatsNothing(t *testing.T) {
 			if _, err := env.WaitRoute(ctx, ns, "moving-predictor", what, time.Minute, wanted); err != nil {
 				return err
 			}
+			// The load goes on in the new state: nodes take a second for what comes in a row.
+			select {
+			case <-ctx.Done():
+			case <-time.After(3 * time.Second):
+			}
 		}
 		return nil
 	})
