@@ -19,7 +19,7 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build every binary into bin/.
-	@for c in $(COMMANDS); do echo "building $$c" && CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/$$c ./cmd/$$c || exit 1; done
+	@for c in $(COMMANDS); do echo "building $$c" && CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -ldflags "-s -w" -o $(BIN)/$$c ./cmd/$$c || exit 1; done
 
 .PHONY: generate
 generate: $(KUSTOMIZE) ## Remake generated code, CRDs and manifests/install.yaml.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type acker struct {
 	// owed are the routes that led through activators when the first routes were
 	// applied, as long as their acknowledgement is not written; nil before that.
 	owed map[types.NamespacedName]bool
+	// unsaid are the routes whose status does not say yet what it should.
+	unsaid map[types.NamespacedName]bool
 }
 
 type wantedAck struct {
@@ -54,7 +57,7 @@ type wantedAck struct {
 }
 
 func newAcker(writer Acks, pod string, log *slog.Logger) *acker {
-	return &acker{writer: writer, pod: pod, log: log, paid: make(chan struct{}), wanted: map[types.NamespacedName]wantedAck{}}
+	return &acker{writer: writer, pod: pod, log: log, paid: make(chan struct{}), wanted: map[types.NamespacedName]wantedAck{}, unsaid: map[types.NamespacedName]bool{}}
 }
 
 // open makes the queue, which works in goroutines of its own until run ends it.
@@ -92,6 +95,7 @@ func (a *acker) want(objects []*v1alpha1.InferenceRoute, acks map[types.Namespac
 	}
 	a.mu.Lock()
 	a.wanted = wanted
+	maps.DeleteFunc(a.unsaid, func(key types.NamespacedName, _ bool) bool { _, ok := wanted[key]; return !ok })
 	if a.owed == nil {
 		a.owed = owed
 	}
@@ -116,6 +120,7 @@ func (a *acker) settle(key types.NamespacedName, written wantedAck) {
 		return
 	}
 	delete(a.owed, key)
+	delete(a.unsaid, key)
 	a.checkPaid()
 }
 
@@ -139,6 +144,28 @@ func (a *acker) owing() (n int, known bool) {
 	return len(a.owed), a.owed != nil
 }
 
+// unsay notes that the route's status does not say yet what it should.
+func (a *acker) unsay(key types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsaid[key] = true
+}
+
+// state is the word that is given for a route.
+func (a *acker) state(key types.NamespacedName) AckState {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w, ok := a.wanted[key]
+	return AckState{Generation: w.entry.Generation, Message: w.entry.Message, Written: ok && !a.unsaid[key]}
+}
+
+// unwritten is the number of routes whose status does not say yet what it should.
+func (a *acker) unwritten() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.unsaid)
+}
+
 // check queues a route whose status does not say what it should.
 func (a *acker) check(o *v1alpha1.InferenceRoute) {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
@@ -153,6 +180,7 @@ func (a *acker) check(o *v1alpha1.InferenceRoute) {
 		a.settle(key, wanted)
 		return
 	}
+	a.unsay(key)
 	a.queue.Add(key)
 }
 
@@ -195,6 +223,7 @@ func (a *acker) next(ctx context.Context) bool {
 		if apierrors.IsInvalid(err) {
 			// It is tried again, but nothing says that it will ever be taken.
 			a.settle(key, wanted)
+			a.unsay(key)
 		}
 		a.log.Warn("cannot acknowledge", "namespace", key.Namespace, "route", key.Name, "error", err)
 		a.queue.AddRateLimited(key)

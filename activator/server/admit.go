@@ -63,7 +63,9 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, limit refusedB
 	if conn := clientconn.From(r.Context()); conn != nil {
 		if entry, ok := (*s.ports.Load())[conn.Port]; ok {
 			entry.route.arrivals.Add(1)
-			entry.route.metrics.count(overloaded.Status(), 0)
+			entry.route.counters.early.count(overloaded.Status())
+			entry.route.counters.rejected.Add(overloaded.Reason)
+			s.access.noteTurnedAway(entry.route, r)
 		}
 	}
 	w.Header().Set("Connection", "close")

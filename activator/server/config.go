@@ -28,6 +28,12 @@ type Config struct {
 	Shutdown ShutdownConfig `json:"shutdown"`
 	// Kubernetes limits the requests to the API server.
 	Kubernetes KubernetesConfig `json:"kubernetes"`
+	// Debug serves the state of routes, and profiles.
+	Debug DebugConfig `json:"debug"`
+	// AccessLog says which requests are logged.
+	AccessLog AccessLogConfig `json:"accessLog"`
+	// Tracing says which requests are traced, and where their spans go.
+	Tracing TracingConfig `json:"tracing"`
 }
 
 // LimitsConfig bounds what one activator takes on, and so its memory. What is
@@ -158,9 +164,12 @@ func Default() Config {
 		},
 		Shutdown: ShutdownConfig{
 			Delay:   metav1.Duration{Duration: 15 * time.Second},
-			Timeout: metav1.Duration{Duration: 5 * time.Minute},
+			Timeout: metav1.Duration{Duration: 10 * time.Minute},
 		},
 		Kubernetes: KubernetesConfig{QPS: 300, Burst: 600, AckWait: metav1.Duration{Duration: 2 * time.Minute}},
+		Debug:      DebugConfig{Port: 8082},
+		AccessLog:  AccessLogConfig{MaxPerSecond: 100, ErrorsPerSecond: 10},
+		Tracing:    TracingConfig{SampleRatio: 0.01, MaxPerSecond: 100, ParentsPerSecond: 10},
 	}
 }
 
@@ -239,5 +248,6 @@ func (c *Config) Validate() error {
 	if c.Kubernetes.QPS <= 0 || c.Kubernetes.Burst < 1 {
 		bad("kubernetes", "qps %g and burst %d are not usable: both must be above 0", c.Kubernetes.QPS, c.Kubernetes.Burst)
 	}
+	c.validateSight(bad)
 	return errors.Join(errs...)
 }

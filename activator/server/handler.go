@@ -33,6 +33,7 @@ type call struct {
 	exchange *forward.Exchange
 	// sent is set once the request counts as forwarded.
 	sent bool
+	seen sight
 }
 
 // ServeHTTP serves a request of any route: the port that it came in on names it.
@@ -48,8 +49,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := call{s: s, w: w, r: r, conn: conn, route: entry.route, port: entry.targetPort, arrived: time.Now()}
 	entry.route.arrivals.Add(1)
+	c.seen.trace = s.tracing.begin(&c)
 	code := c.serve()
-	entry.route.metrics.count(code, time.Since(c.arrived))
+	c.finish(code)
 	if code == codeCut || code == codeGone {
 		// Returning would send an empty 200 to a client that has closed only its side.
 		panic(http.ErrAbortHandler)
@@ -148,7 +150,9 @@ func (c *call) forward() int {
 			x.Connected = func() { c.target.pool.Connected(&c.grant) }
 		}
 		pod := c.grant.Pod
+		c.seen.attempt(c, pod)
 		out := x.Try(net.JoinHostPort(c.grant.Addr, c.port))
+		c.seen.trace.attempted(out, x.HeaderAt)
 		again := out.Result == forward.Unreachable || out.Result == forward.Refused && x.Replayable()
 		if !again {
 			c.target.pool.Release(&c.grant)
@@ -156,8 +160,7 @@ func (c *call) forward() int {
 			return c.conclude(out)
 		}
 		if c.target.pool.ConnectFailed(&c.grant) {
-			c.s.log.Info("pod cannot be reached", "namespace", c.route.key.Namespace, "route", c.route.key.Name, "pod", pod, "error", out.Err)
-			c.s.probeAgain(c.target, pod)
+			c.s.ejected(c.target, pod, ejectionOf(out), out.Err)
 		}
 		if v := c.holdAgain(); v.code != 0 {
 			return v.code
@@ -172,7 +175,7 @@ func (c *call) checkPod(pod string, out forward.Outcome) {
 		return
 	}
 	if c.target.pool.SetUnready(pod) {
-		c.s.probeAgain(c.target, pod)
+		c.s.ejected(c.target, pod, ejectionOf(out), out.Err)
 	}
 }
 
@@ -207,6 +210,7 @@ func (c *call) answer(a *answer.Answer) int {
 	if c.s.draining.Load() || c.route.deleted.Load() {
 		c.w.Header().Set("Connection", "close")
 	}
+	c.seen.reason = a.Reason
 	a.Write(c.w, c.r)
 	return a.Status()
 }

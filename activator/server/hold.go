@@ -40,6 +40,7 @@ func (c *call) hold(earlier *activator.Waiter) held {
 	defer rt.requests.Give(1)
 	rt.waiting.Enter(time.Now())
 	defer func() { rt.waiting.Leave(time.Now()) }()
+	defer c.beginHold()()
 	h := c.queue(earlier)
 	if h.granted() && c.bodyComing() {
 		// Others are ready to go, so it steps aside: a grant is a place among those

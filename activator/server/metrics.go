@@ -5,41 +5,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"k8s.io/apimachinery/pkg/types"
 )
 
-// codeClasses are the values of the label code, which stays this short.
-var codeClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx", "gone", "cut"}
-
+// metrics are those of the process as a whole. What a route or a target has of its
+// own is counted there and read by a routeCollector.
 type metrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	starts   prometheus.Histogram
 	raises   prometheus.Histogram
 }
 
-// routeMetrics are a route's own, looked up once.
-type routeMetrics struct {
-	codes   [len(codeClasses)]prometheus.Counter
-	seconds prometheus.Observer
-}
-
-var routeLabels = []string{"namespace", "route"}
-
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rawserve_activator_requests_total",
-			Help: "Requests by the class of their status; gone: the client has hung up, cut: the response broke off.",
-		}, append([]string{"code"}, routeLabels...)),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "rawserve_activator_request_duration_seconds",
-			Help:    "Time from a request's arrival to its end, the hold included.",
-			Buckets: []float64{.005, .025, .1, .5, 1, 2.5, 5, 10, 30, 60, 300},
-		}, routeLabels),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rawserve_activator_refused_total",
 			Help: "Connections and requests refused, by the limit that was reached.",
@@ -58,85 +37,107 @@ func newMetrics(s *Server) *metrics {
 	for _, limit := range allRefusedBy {
 		m.refused.WithLabelValues(string(limit))
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.raises, &heldCollector{s: s},
+	m.registry.MustRegister(m.refused, m.starts, m.raises, &routeCollector{s}, &processCollector{s}, &sightCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-func (m *metrics) route(key types.NamespacedName) routeMetrics {
-	var r routeMetrics
-	for i, class := range codeClasses {
-		r.codes[i] = m.requests.WithLabelValues(class, key.Namespace, key.Name)
-	}
-	r.seconds = m.seconds.WithLabelValues(key.Namespace, key.Name)
-	return r
-}
-
-func (m *metrics) forget(key types.NamespacedName) {
-	labels := prometheus.Labels{"namespace": key.Namespace, "route": key.Name}
-	m.requests.DeletePartialMatch(labels)
-	m.seconds.DeletePartialMatch(labels)
 }
 
 func (m *metrics) refuse(limit refusedBy)     { m.refused.WithLabelValues(string(limit)).Inc() }
 func (m *metrics) started(took time.Duration) { m.starts.Observe(took.Seconds()) }
 func (m *metrics) raised(took time.Duration)  { m.raises.Observe(took.Seconds()) }
 
-func (r *routeMetrics) count(code int, took time.Duration) {
-	class := code/100 - 1
-	switch {
-	case code == codeGone:
-		class = len(codeClasses) - 2
-	case code == codeCut:
-		class = len(codeClasses) - 1
-	case class < 0 || class > 4:
-		class = 4
-	}
-	r.codes[class].Inc()
-	r.seconds.Observe(took.Seconds())
+// processCollector reads what is inside when somebody asks, and what may be.
+type processCollector struct{ s *Server }
+
+// value is one number of the process.
+type value struct {
+	desc *prometheus.Desc
+	read func(s *Server) float64
 }
 
-// heldCollector reads what is held when somebody asks.
-type heldCollector struct{ s *Server }
+func number(name, help string, read func(s *Server) float64) value {
+	return value{prometheus.NewDesc("rawserve_activator_"+name, help, nil, nil), read}
+}
 
-var (
-	waitingDesc = prometheus.NewDesc("rawserve_activator_waiting_requests", "Requests held now.", routeLabels, nil)
-	insideDesc  = prometheus.NewDesc("rawserve_activator_forwarded_requests", "Requests forwarded and not ended.", routeLabels, nil)
-	memoryDesc  = prometheus.NewDesc("rawserve_activator_held_body_bytes", "Memory for bodies of held requests.", nil, nil)
-	allDesc     = prometheus.NewDesc("rawserve_activator_inside_requests", "Requests inside, held or forwarded, of all routes.", nil, nil)
-	connsDesc   = prometheus.NewDesc("rawserve_activator_connections", "Open connections of clients.", nil, nil)
-	chargedDesc = prometheus.NewDesc("rawserve_activator_charged_bytes", "Memory that limits.maxMemory counts.", nil, nil)
-	spoolDesc   = prometheus.NewDesc("rawserve_activator_spooled_body_bytes", "Disk reserved for bodies of held requests.", nil, nil)
-)
+var processValues = []value{
+	number("ready", "1 while the activator takes requests, 0 before and while it goes.", func(s *Server) float64 {
+		if s.Ready() != nil {
+			return 0
+		}
+		return 1
+	}),
+	number("routes", "Routes served.", func(s *Server) float64 { return float64(len(*s.routeList.Load())) }),
+	number("unacknowledged_routes", "Routes whose acknowledgement is not written yet.", func(s *Server) float64 { return float64(s.acks.unwritten()) }),
+	number("connections", "Open connections of clients.", func(s *Server) float64 { return float64(s.conns.Used()) }),
+	number("max_connections", "limits.maxConnections.", func(s *Server) float64 { return float64(s.config.Limits.MaxConnections) }),
+	number("inside_requests", "Requests inside, held or forwarded, of all routes.", func(s *Server) float64 { return float64(s.inside.Used()) }),
+	number("max_inside_requests", "limits.maxRequests.", func(s *Server) float64 { return float64(s.config.Limits.MaxRequests) }),
+	number("charged_bytes", "Memory that limits.maxMemory counts.", func(s *Server) float64 { return float64(s.memory.Used()) }),
+	number("max_charged_bytes", "limits.maxMemory.", func(s *Server) float64 { return float64(s.config.Limits.MaxMemory.Value()) }),
+	number("held_requests", "Requests held, of all routes.", func(s *Server) float64 { return float64(s.requests.Used()) }),
+	number("max_held_requests", "queue.maxRequestsTotal.", func(s *Server) float64 { return float64(s.config.Queue.MaxRequestsTotal) }),
+	number("held_body_bytes", "Memory for bodies of held requests.", func(s *Server) float64 { return float64(s.bytes.Used()) }),
+	number("max_held_body_bytes", "queue.maxBytesTotal.", func(s *Server) float64 { return float64(s.config.Queue.MaxBytesTotal.Value()) }),
+}
+
+// spoolValues are there only where bodies are spooled.
+var spoolValues = []value{
+	number("spooled_body_bytes", "Disk reserved for bodies of held requests.", func(s *Server) float64 { return float64(s.spool.Used()) }),
+	number("max_spooled_body_bytes", "queue.maxSpoolTotal.", func(s *Server) float64 { return float64(s.config.Queue.MaxSpoolTotal.Value()) }),
+}
 
 // Describe is for the registry.
-func (c *heldCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- waitingDesc
-	ch <- insideDesc
-	ch <- memoryDesc
-	ch <- allDesc
-	ch <- connsDesc
-	ch <- chargedDesc
-	ch <- spoolDesc
+func (c *processCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, v := range processValues {
+		ch <- v.desc
+	}
+	for _, v := range spoolValues {
+		ch <- v.desc
+	}
 }
 
 // Collect is for the registry.
-func (c *heldCollector) Collect(ch chan<- prometheus.Metric) {
-	now := time.Now()
-	for _, rt := range *c.s.routeList.Load() {
-		for desc, n := range map[*prometheus.Desc]int64{
-			waitingDesc: rt.waiting.Read(now).InFlight,
-			insideDesc:  rt.forwarded.Read(now).InFlight,
-		} {
-			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), rt.key.Namespace, rt.key.Name)
-		}
+func (c *processCollector) Collect(ch chan<- prometheus.Metric) {
+	values := processValues
+	for _, v := range values {
+		ch <- prometheus.MustNewConstMetric(v.desc, prometheus.GaugeValue, v.read(c.s))
 	}
-	for desc, n := range map[*prometheus.Desc]int64{
-		memoryDesc: c.s.bytes.Used(), chargedDesc: c.s.memory.Used(), allDesc: c.s.inside.Used(), connsDesc: c.s.conns.Used(),
-	} {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n))
+	if c.s.spool == nil {
+		return
 	}
-	if c.s.spool != nil {
-		ch <- prometheus.MustNewConstMetric(spoolDesc, prometheus.GaugeValue, float64(c.s.spool.Used()))
+	for _, v := range spoolValues {
+		ch <- prometheus.MustNewConstMetric(v.desc, prometheus.GaugeValue, v.read(c.s))
+	}
+}
+
+// sightCollector tells what of the access log and the traces was kept back.
+type sightCollector struct{ s *Server }
+
+var (
+	recordsDesc = prometheus.NewDesc("rawserve_activator_access_log_records_total", "Records of the access log; suppressed: beyond the rate, dropped: the output did not keep up.", []string{"result"}, nil)
+	spansDesc   = prometheus.NewDesc("rawserve_activator_spans_total", "Spans; failed: the collector did not take them, dropped: too many waited.", []string{"result"}, nil)
+	limitedDesc = prometheus.NewDesc("rawserve_activator_untraced_requests_total", "Requests that were to be traced and were beyond the rate.", nil, nil)
+)
+
+// Describe is for the registry.
+func (c *sightCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- recordsDesc
+	ch <- spansDesc
+	ch <- limitedDesc
+}
+
+// Collect is for the registry.
+func (c *sightCollector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter{ch: ch}
+	if a := c.s.access; a != nil {
+		e.counter(recordsDesc, a.written.Load(), "written")
+		e.counter(recordsDesc, a.suppressed.Load(), "suppressed")
+		e.counter(recordsDesc, a.dropped.Load(), "dropped")
+	}
+	if t := c.s.tracing; t != nil {
+		e.counter(spansDesc, t.gate.exported.Load(), "exported")
+		e.counter(spansDesc, t.gate.failed.Load(), "failed")
+		e.counter(spansDesc, t.gate.dropped.Load(), "dropped")
+		e.counter(limitedDesc, t.limited.Load())
 	}
 }

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"maps"
+	"net"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -180,7 +182,7 @@ func (s *Server) settlePod(t *target, p *pod, agentPort int) {
 		p.stopProbe()
 		t.pool.SetUnready(name)
 	case activator.TakesSome:
-		t.pool.SetReady(name, p.object.Status.PodIP)
+		t.setReady(name, p.object.Status.PodIP)
 	case activator.AskAgent:
 		s.ensureProbe(t, p, agentPort)
 	}
@@ -208,6 +210,14 @@ func (s *Server) ensureProbe(t *target, p *pod, agentPort int) {
 	})
 }
 
+// setReady has the pod take requests. It is called with the target's lock held, so
+// that one whose hold ends by it finds it written down.
+func (t *target) setReady(name, addr string) {
+	if t.pool.SetReady(name, addr) {
+		t.past.ready = readyAt{at: time.Now(), pod: name}
+	}
+}
+
 // probeAgain has a pod asked anew that was taken out.
 func (s *Server) probeAgain(t *target, name string) {
 	t.mu.Lock()
@@ -216,6 +226,7 @@ func (s *Server) probeAgain(t *target, name string) {
 	if p == nil {
 		return
 	}
+	p.ejections++
 	agentPort := int(t.spec.Load().AgentPort)
 	if agentPort == 0 || p.kubelet {
 		// Nobody but kubelet can tell. Its view is stale right now, so the pod is
@@ -224,6 +235,41 @@ func (s *Server) probeAgain(t *target, name string) {
 		return
 	}
 	s.settlePod(t, p, agentPort)
+}
+
+// suspect has the pod at an address asked anew that does not acknowledge what is
+// sent to it. It gets nothing before it has answered, and what was sent to it ends
+// as it ends.
+func (s *Server) suspect(addr string) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return
+	}
+	for _, rt := range *s.routeList.Load() {
+		p := rt.plan.Load()
+		if p == nil {
+			continue
+		}
+		for _, t := range p.targets {
+			for _, name := range t.podsAt(host) {
+				if t.pool.SetUnready(name) {
+					s.ejected(t, name, ejectedSilent, nil)
+				}
+			}
+		}
+	}
+}
+
+func (t *target) podsAt(host string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for name, p := range t.pods {
+		if p.object.Status.PodIP == host {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // removePod is called with the target's lock held.

@@ -43,6 +43,9 @@ type prober struct {
 	p          *pod
 	name, addr string
 	port       int
+
+	begun time.Time
+	asked int
 }
 
 // agentWord is what an agent said.
@@ -58,17 +61,19 @@ const (
 func (pr *prober) run(ctx context.Context) {
 	url := fmt.Sprintf("http://%s/ready?wait=%s", net.JoinHostPort(pr.addr, strconv.Itoa(pr.port)), probeWait)
 	changed := time.Now()
+	pr.begun = changed
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		asked := time.Now()
+		pr.asked++
 		client := pr.s.probes.patient
 		if waiting, _ := pr.t.pool.Waiting(); activator.DialEagerly(asked.Sub(changed), waiting > 0) {
 			client = pr.s.probes.eager
 		}
 		switch word := askAgent(ctx, client, url); {
 		case word == saidReady:
-			pr.finish(ctx, func() { pr.t.pool.SetReady(pr.name, pr.addr) })
+			pr.finish(ctx, func() { pr.t.setReady(pr.name, pr.addr) })
 			return
 		case word == saidAskKubelet:
 			pr.finish(ctx, func() {
@@ -100,6 +105,9 @@ func (pr *prober) finish(ctx context.Context, found func()) {
 	}
 	pr.p.stop = nil
 	found()
+	if pr.t.pool.IsReady(pr.name) {
+		pr.t.past.probe = probed{pod: pr.name, begun: pr.begun, ended: time.Now(), asked: pr.asked}
+	}
 	pr.s.borrowLocked(pr.t)
 	pr.t.poke()
 }
@@ -163,7 +171,9 @@ func (s *Server) targetPorts(t *target) []string {
 func (pr *prober) dial(ctx context.Context, port string) {
 	dial := patiently((&net.Dialer{}).DialContext)
 	begun := time.Now()
+	pr.begun = begun
 	for ctx.Err() == nil {
+		pr.asked++
 		conn, err := dial(ctx, "tcp", net.JoinHostPort(pr.addr, port))
 		if err == nil {
 			conn.Close()

@@ -110,7 +110,10 @@ type rig struct {
 	serial int64
 }
 
-func newRig(t testing.TB, change func(*Config)) *rig {
+func newRig(t testing.TB, change func(*Config)) *rig { return newRigWith(t, change, nil) }
+
+// newRigWith lets the options be changed too.
+func newRigWith(t testing.TB, change func(*Config), options func(*Options)) *rig {
 	config := Default()
 	config.BindAddress = "127.0.0.1"
 	config.Queue.SpoolDir = t.TempDir()
@@ -121,10 +124,14 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	}
 	require.NoError(t, config.Validate())
 	scales := newFakeScales(0)
-	s, err := New(Options{
+	o := Options{
 		Config: config, Pod: types.NamespacedName{Namespace: "rawserve-system", Name: "activator-1"},
 		Scales: scales, Acks: noAcks{}, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	if options != nil {
+		options(&o)
+	}
+	s, err := New(o)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	r := &rig{t: t, s: s, scales: scales, port: freePort(t), stop: stop, ended: make(chan struct{})}

@@ -35,7 +35,10 @@ type route struct {
 	forwarded inflight.Counter
 	arrivals  atomic.Int64
 	abandoned atomic.Int64
-	metrics   routeMetrics
+	counters  routeCounters
+	holdings  holdings
+	ejections ejectionLog
+	limits    routeLimits
 }
 
 // plan is what a generation of the route says.
@@ -44,6 +47,7 @@ type plan struct {
 	generation int64
 	targets    []*target
 	split      *activator.Split
+	weights    []int32 // of the targets
 	timeouts   timeouts
 }
 
@@ -67,11 +71,14 @@ type target struct {
 	// wake tells the starter that a request waits or a pod has changed.
 	wake chan struct{}
 
+	counters targetCounters
+
 	mu        sync.Mutex
 	starting  bool // a starter runs
 	borrowing bool // a borrower runs
 	startup   activator.Startup
 	pods      map[string]*pod // by name
+	past      past
 }
 
 // pod is one pod of a target.
@@ -81,6 +88,8 @@ type pod struct {
 	standing activator.Standing
 	// kubelet is set where the agent cannot tell whether the server is ready.
 	kubelet bool
+	// ejections is how often the pod was taken out.
+	ejections int
 	// stop ends the prober; nil when none runs.
 	stop func()
 	// poke tells the prober that the object has changed.

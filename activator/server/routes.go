@@ -65,7 +65,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			key:      key,
 			requests: budget.New(0, s.requests),
 			bytes:    budget.New(0, s.bytes),
-			metrics:  s.metrics.route(key),
+			limits:   s.newRouteLimits(),
 		}
 		s.routes[key] = rt
 	}
@@ -111,7 +111,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 			t.pool.Refuse(stopped)
 		}
 	}
-	next.split = activator.NewSplit(weights)
+	next.split, next.weights = activator.NewSplit(weights), weights
 	rt.mu.Lock()
 	rt.plan.Store(next)
 	rt.tellMember()
@@ -234,7 +234,6 @@ func (s *Server) forgetRoutes(ports map[int]portEntry) {
 			s.dropTarget(t)
 		}
 		delete(s.routes, key)
-		s.metrics.forget(key)
 	}
 	list := make([]*route, 0, len(s.routes))
 	for _, rt := range s.routes {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rawserve/rawserve/internal/answer"
@@ -35,8 +36,10 @@ type Options struct {
 	Scales Scales
 	// Acks writes acknowledgements.
 	Acks Acks
-	// Log is for changes of state.
+	// Log is for changes of state, and for the access log.
 	Log *slog.Logger
+	// Spans is where traces go; nil: nothing is traced. TraceExporter makes one.
+	Spans sdktrace.SpanExporter
 }
 
 // Server is one activator.
@@ -61,6 +64,8 @@ type Server struct {
 	requests     *budget.Budget // held requests of all routes
 	bytes        *budget.Budget // memory of their bodies, part of memory
 	metrics      *metrics
+	access       *accessLog
+	tracing      *tracing
 
 	// ports is the table that requests look their route up in.
 	ports atomic.Pointer[map[int]portEntry]
@@ -94,8 +99,6 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
 		started:      time.Now(),
-		agents:       forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Minute, Forwarded: true, Reserved: answer.Header, FromPeer: true, ReplayBudget: replay}),
-		bare:         forward.New(forward.Options{DialTimeout: o.Config.Timeouts.Dial.Duration, IdleTimeout: time.Second, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay}),
 		probes:       newProbeClients(),
 		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
 		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
@@ -105,9 +108,18 @@ func New(o Options) (*Server, error) {
 		listenErrors: map[int]string{},
 		cutoff:       make(chan struct{}),
 	}
+	toPods := forward.Options{
+		DialTimeout: o.Config.Timeouts.Dial.Duration, Forwarded: true, Reserved: answer.Header, ReplayBudget: replay, Suspect: s.suspect,
+	}
+	toAgents := toPods
+	toAgents.FromPeer, toAgents.IdleTimeout = true, time.Minute
+	toPods.IdleTimeout = time.Second
+	s.agents, s.bare = forward.New(toAgents), forward.New(toPods)
 	s.bytes = budget.New(q.MaxBytesTotal.Value(), memory)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.index.init()
+	s.access = newAccessLog(o.Config.AccessLog, o.Log)
+	s.tracing = newTracing(o.Config.Tracing, o.Pod, o.Spans, o.Log)
 	s.metrics = newMetrics(s)
 	s.acks = newAcker(o.Acks, o.Pod.Name, o.Log)
 	s.ports.Store(&map[int]portEntry{})
@@ -147,10 +159,14 @@ func New(o Options) (*Server, error) {
 // Serve is the data path: it serves the listeners that Watch opens until ctx is
 // done, and drains them then.
 func (s *Server) Serve(ctx context.Context) error {
+	if s.access != nil {
+		s.work.Go(func() { s.access.run(s.base) })
+	}
 	<-ctx.Done()
 	err := s.drain()
 	s.cancel()
 	s.work.Wait()
+	s.tracing.end(s.log)
 	s.listeners.wait()
 	s.agents.CloseIdle()
 	s.bare.CloseIdle()

@@ -68,17 +68,26 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 		t.startup = t.startup.Observe(took)
 		s.log.Info("started", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "took", took, "waiting", waiting)
 		s.metrics.started(took)
+		t.counters.started.Add(1)
+		t.past.started = startedAt{at: now, took: took}
 	}
 	next, failure := state.Next(activator.StartInput{
 		Now: now, Waiting: waiting, Ready: ready, Pods: t.objectsLocked(),
 		Deadline: t.spec.Load().ProgressDeadline.Duration, RaiseError: raiseError,
 	})
 	*state = next
+	t.past.waiting, t.past.raiseError = next.Since, raiseError
 	if failure == nil {
 		t.answer.Store(nil)
 	} else {
 		answer := activator.StartAnswer(*failure, t.startup.Estimate())
-		if t.answer.Swap(answer) == nil {
+		lasting := answer
+		if next == (activator.Start{}) {
+			lasting = nil // the next request starts anew, also one that comes at once
+		}
+		if t.answer.Swap(lasting) == nil {
+			t.counters.failed.Add(1)
+			t.past.failed = failedAt{at: now, reason: failure.Reason, message: failure.Message}
 			s.log.Warn("cannot start", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "reason", failure.Reason, "message", failure.Message)
 		}
 		t.pool.Refuse(answer)
@@ -125,6 +134,7 @@ func (r *raiser) try() {
 	r.tried = true
 	raised, err := raise(ctx, r.s.scales, key.Namespace, spec.DeploymentName, to)
 	if err != nil {
+		r.t.counters.unraised.Add(1)
 		r.message = err.Error()
 		r.backoff = min(max(2*r.backoff, 50*time.Millisecond), 2*time.Second)
 		r.next = time.Now().Add(r.backoff)
@@ -134,6 +144,10 @@ func (r *raiser) try() {
 	r.message, r.backoff = "", 0
 	r.next = time.Now().Add(raiseAgain)
 	if raised {
+		r.t.mu.Lock()
+		r.t.past.raised = raisedAt{at: time.Now(), to: to}
+		r.t.mu.Unlock()
+		r.t.counters.raised.Add(1)
 		r.s.metrics.raised(time.Since(begun))
 		r.s.log.Info("raised the scale from zero", "namespace", key.Namespace, "deployment", spec.DeploymentName, "replicas", to, "took", time.Since(begun))
 	}

@@ -54,10 +54,7 @@ func (s *Server) AdminHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		s.traffic.write(w, s.limiter.Waiting())
-		if s.prober != nil {
-			s.prober.write(w)
-		}
+		s.writeMetrics(w)
 	})
 	mux.HandleFunc("GET /ready", s.serveReady)
 	mux.HandleFunc("GET /drain", s.serveDrain)

@@ -198,6 +198,7 @@ func (c *call) forward() int {
 }
 
 func (c *call) answer(reason answer.Reason, message string) int {
+	c.s.traffic.rejected.Add(reason)
 	a := answer.Answer{Reason: reason, Message: message}
 	switch reason {
 	case answer.QueueFull, answer.ServerDown, answer.Draining:

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -73,15 +71,6 @@ func (p *prober) firstReady() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.first
-}
-
-// write adds the moment from which on a start took longer than it had to.
-func (p *prober) write(w io.Writer) {
-	first := p.firstReady()
-	if first.IsZero() {
-		return
-	}
-	fmt.Fprintf(w, "# HELP rawserve_agent_server_ready_timestamp_seconds When the server answered its readiness probe for the first time, in seconds since 1970.\n# TYPE rawserve_agent_server_ready_timestamp_seconds gauge\nrawserve_agent_server_ready_timestamp_seconds %.6f\n", float64(first.UnixMicro())/1e6)
 }
 
 // refused is called when a request met a server that does not listen. That is

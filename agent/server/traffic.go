@@ -1,13 +1,12 @@
 package server
 
 import (
-	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/rawserve/rawserve/agent"
+	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/durations"
 	"github.com/rawserve/rawserve/internal/inflight"
 )
 
@@ -15,9 +14,10 @@ import (
 type traffic struct {
 	inside    inflight.Counter
 	codes     [len(codeClasses)]atomic.Int64
-	duration  agent.Histogram
-	firstByte agent.Histogram
-	waited    agent.Histogram
+	duration  durations.Histogram
+	firstByte durations.Histogram
+	waited    durations.Histogram
+	rejected  answer.Counts
 
 	mu   sync.Mutex
 	n    int
@@ -70,18 +70,4 @@ func (t *traffic) idleSince(start time.Time) time.Time {
 		return start
 	}
 	return t.idle
-}
-
-func (t *traffic) write(w io.Writer, queued int) {
-	r := t.inside.Read(time.Now())
-	fmt.Fprintf(w, "# HELP rawserve_agent_requests_total Requests that ended, by the class of their status; gone: the client has hung up, cut: the response broke off.\n# TYPE rawserve_agent_requests_total counter\n")
-	for i, class := range codeClasses {
-		fmt.Fprintf(w, "rawserve_agent_requests_total{code=%q} %d\n", class, t.codes[i].Load())
-	}
-	fmt.Fprintf(w, "# HELP rawserve_agent_inflight_requests Requests in the pod, those that wait included.\n# TYPE rawserve_agent_inflight_requests gauge\nrawserve_agent_inflight_requests %d\n", r.InFlight)
-	fmt.Fprintf(w, "# HELP rawserve_agent_inflight_request_seconds_total Integral of the requests in the pod over time.\n# TYPE rawserve_agent_inflight_request_seconds_total counter\nrawserve_agent_inflight_request_seconds_total %g\n", r.InFlightSeconds)
-	fmt.Fprintf(w, "# HELP rawserve_agent_queued_requests Requests that wait for a slot.\n# TYPE rawserve_agent_queued_requests gauge\nrawserve_agent_queued_requests %d\n", queued)
-	t.duration.Write(w, "rawserve_agent_request_duration_seconds", "Time from a request's arrival in the pod to its end.")
-	t.firstByte.Write(w, "rawserve_agent_first_byte_seconds", "Time from a request's arrival in the pod to the response's header.")
-	t.waited.Write(w, "rawserve_agent_queue_duration_seconds", "Time that requests waited for a slot.")
 }

@@ -35,6 +35,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/rawserve/rawserve/api/client/clientset/versioned"
+	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/autoscaler/collect"
 	"github.com/rawserve/rawserve/internal/queue"
 )
@@ -152,6 +153,14 @@ func New(options Options) (*Controller, error) {
 	}
 	if c.informers, err = newInformers(options, c.scalers.Add, c.routes.Add, c.forgetRemoved); err != nil {
 		return nil, err
+	}
+	if r := options.Registerer; r != nil {
+		paths := &pathCollector{routes: func() []*v1alpha1.InferenceRoute {
+			return list[*v1alpha1.InferenceRoute](c.informers.inferenceRoutes)
+		}}
+		if err := r.Register(paths); err != nil {
+			return nil, fmt.Errorf("registering the metrics of paths: %w", err)
+		}
 	}
 	return c, nil
 }

@@ -52,8 +52,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	spans, err := server.TraceExporter(context.Background(), config.Tracing, os.Getenv)
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Options{
-		Config: config, Pod: pod, Log: log,
+		Config: config, Pod: pod, Log: log, Spans: spans,
 		Scales: server.KubeScales{Client: clients.scales},
 		Acks:   server.KubeAcks{Client: clients.acks},
 	})
@@ -66,6 +70,7 @@ func run() error {
 	// pods are still followed and health is still told.
 	return lifecycle.Run(ctx, log,
 		s.Admin().Unit(),
+		s.Debug(),
 		lifecycle.Unit{Name: "watch", Run: func(ctx context.Context) error { return s.Watch(ctx, clients.watch, clients.routes) }},
 		lifecycle.Unit{Name: "data path", Run: s.Serve},
 	)
