@@ -450,4 +450,4 @@ func statsOf(ctx context.Context, p corev1.Pod) (s serverStats, err error) {
 const abrupt = "--grace=1ms"
 
 // onceOnly is a load of one request that may take long.
-var onceOnly = load.Options{Duration: time.Minute, MaxRequests: 1}
+var onceOnly = load.Options{Duration: time.Minute, MaxRequests: 1, Timeout: 90 * time.Second}

@@ -54,10 +54,10 @@ func TestKilledActivatorFailsOnlyTheRequestsInsideIt(t *testing.T) {
 
 	var patience patience
 	var dialled atomic.Int64
-	all := callers(t, counting(patience.dial, &dialled), ns, "killed", map[string]int{http1: 6, h2c: 3, rpc: 3})
+	all := callers(t, counting(patience.dial, &dialled), ns, "killed", map[string]int{http1: 4, h2c: 2, rpc: 2})
 	var at time.Time
 	began := time.Now()
-	r := during(t, all, load.Options{Interval: 8 * time.Millisecond, Timeout: 20 * time.Second}, 15*time.Second, func(ctx context.Context) error {
+	r := during(t, all, load.Options{Interval: 5 * time.Millisecond, Timeout: 20 * time.Second}, 15*time.Second, func(ctx context.Context) error {
 		pods, err := podsOfSystem(ctx, "activator")
 		if err != nil {
 			return err
