@@ -5,15 +5,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // metrics are those of the process as a whole. What a route or a target has of its
 // own is counted there and read by a routeCollector.
 type metrics struct {
-	registry *prometheus.Registry
-	refused  *prometheus.CounterVec
-	starts   prometheus.Histogram
-	raises   prometheus.Histogram
+	registry  *prometheus.Registry
+	refused   *prometheus.CounterVec
+	malformed *prometheus.CounterVec
+	starts    prometheus.Histogram
+	raises    prometheus.Histogram
 }
 
 func newMetrics(s *Server) *metrics {
@@ -23,6 +26,10 @@ func newMetrics(s *Server) *metrics {
 			Name: "rawserve_activator_refused_total",
 			Help: "Connections and requests refused, by the limit that was reached.",
 		}, []string{"limit"}),
+		malformed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rawserve_activator_malformed_total",
+			Help: "Connections ended with 400 because servers would not agree on what came in on them, by what was wrong.",
+		}, []string{"reason"}),
 		starts: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_start_duration_seconds",
 			Help:    "Time from the first held request to the first ready pod.",
@@ -37,7 +44,10 @@ func newMetrics(s *Server) *metrics {
 	for _, limit := range allRefusedBy {
 		m.refused.WithLabelValues(string(limit))
 	}
-	m.registry.MustRegister(m.refused, m.starts, m.raises, &routeCollector{s}, &processCollector{s}, &sightCollector{s},
+	for _, reason := range strict.Reasons {
+		m.malformed.WithLabelValues(string(reason))
+	}
+	m.registry.MustRegister(m.refused, m.malformed, m.starts, m.raises, &routeCollector{s}, &processCollector{s}, &sightCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
