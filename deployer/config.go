@@ -94,8 +94,8 @@ type AgentConfig struct {
 	// DrainTimeout is how long requests may go on in a stopping pod: of it and
 	// spec.predictor.timeout the longer, with DrainReserve, is the termination grace
 	// period of pods whose InferenceService gives none. A pod stops as soon as it is
-	// quiet, so a long one costs nothing but where a request hangs. Default 5m, which
-	// is also Knative's.
+	// quiet, so a long one costs nothing but where a request hangs. Default 10m: a
+	// stream of tokens may take that long. It is also what a cluster autoscaler waits at most.
 	DrainTimeout metav1.Duration `json:"drainTimeout,omitempty"`
 	// DrainReserve is the part of a pod's termination grace period that is left to
 	// the server after the drain. Default 5s.
@@ -174,7 +174,7 @@ func DefaultConfig() Config {
 			Image:        Image,
 			Resources:    resources("25m", "32Mi", "1", "256Mi"),
 			DrainQuiet:   metav1.Duration{Duration: 3 * time.Second},
-			DrainTimeout: metav1.Duration{Duration: 5 * time.Minute},
+			DrainTimeout: metav1.Duration{Duration: 10 * time.Minute},
 			DrainReserve: metav1.Duration{Duration: 5 * time.Second},
 		},
 		Credentials: CredentialsConfig{
@@ -265,7 +265,7 @@ func (c StorageInitializerConfig) validate(p *field.Path) (errs field.ErrorList)
 const maxDrainTimeout = 7 * 24 * time.Hour
 
 // grace is the termination grace period, in seconds, of pods whose requests last
-// for at most longest, where the user gives none: max(1m, 5m) + 5s = 305.
+// for at most longest, where the user gives none: max(1m, 10m) + 5s = 605.
 func (c AgentConfig) grace(longest time.Duration) int64 {
 	grace := max(longest, c.DrainTimeout.Duration) + c.DrainReserve.Duration
 	return int64((grace + time.Second - 1) / time.Second)
@@ -279,7 +279,7 @@ func (c AgentConfig) validate(p *field.Path) (errs field.ErrorList) {
 		errs = append(errs, field.Invalid(p.Child("drainQuiet"), c.DrainQuiet.Duration.String(), "must be above 0, for example 3s"))
 	}
 	if d := c.DrainTimeout.Duration; d < c.DrainQuiet.Duration || d > maxDrainTimeout {
-		errs = append(errs, field.Invalid(p.Child("drainTimeout"), d.String(), fmt.Sprintf("must be from drainQuiet, %s, to %s, for example 5m", c.DrainQuiet.Duration, maxDrainTimeout)))
+		errs = append(errs, field.Invalid(p.Child("drainTimeout"), d.String(), fmt.Sprintf("must be from drainQuiet, %s, to %s, for example 10m", c.DrainQuiet.Duration, maxDrainTimeout)))
 	}
 	if c.DrainReserve.Duration < time.Second {
 		errs = append(errs, field.Invalid(p.Child("drainReserve"), c.DrainReserve.Duration.String(), "must be at least 1s"))

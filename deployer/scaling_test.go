@@ -321,9 +321,9 @@ func TestAStoppingPodHasTimeForTheLongestRequest(t *testing.T) {
 		grace  int64
 		drain  time.Duration
 	}{
-		"nothing said":                        {"", 305, 300 * time.Second},
-		"no limit of a request":               {"{timeout: 0}", 305, 300 * time.Second},
-		"requests shorter than the default":   {"{timeout: 60}", 305, 300 * time.Second},
+		"nothing said":                        {"", 605, 600 * time.Second},
+		"no limit of a request":               {"{timeout: 0}", 605, 600 * time.Second},
+		"requests shorter than the default":   {"{timeout: 60}", 605, 600 * time.Second},
 		"longer requests":                     {"{timeout: 1800}", 1805, 1800 * time.Second},
 		"the user's word":                     {"{terminationGracePeriodSeconds: 30}", 30, 25 * time.Second},
 		"the user's word and longer requests": {"{terminationGracePeriodSeconds: 30, timeout: 1800}", 30, 25 * time.Second},

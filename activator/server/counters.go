@@ -37,10 +37,11 @@ const (
 	ejectedUnreachable ejection = iota // no connection to it came about
 	ejectedRefused                     // its agent passed nothing on: the server is down, or the pod goes
 	ejectedBroken                      // its server broke the connection before it answered
+	ejectedSilent                      // it has not acknowledged for a second what was sent to it
 )
 
 // ejectionCauses are the values of the label cause.
-var ejectionCauses = [...]string{"unreachable", "refused", "broken"}
+var ejectionCauses = [...]string{"unreachable", "refused", "broken", "silent"}
 
 func (e ejection) String() string { return ejectionCauses[e] }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -234,6 +235,41 @@ func (s *Server) probeAgain(t *target, name string) {
 		return
 	}
 	s.settlePod(t, p, agentPort)
+}
+
+// suspect has the pod at an address asked anew that does not acknowledge what is
+// sent to it. It gets nothing before it has answered, and what was sent to it ends
+// as it ends.
+func (s *Server) suspect(addr string) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return
+	}
+	for _, rt := range *s.routeList.Load() {
+		p := rt.plan.Load()
+		if p == nil {
+			continue
+		}
+		for _, t := range p.targets {
+			for _, name := range t.podsAt(host) {
+				if t.pool.SetUnready(name) {
+					s.ejected(t, name, ejectedSilent, nil)
+				}
+			}
+		}
+	}
+}
+
+func (t *target) podsAt(host string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for name, p := range t.pods {
+		if p.object.Status.PodIP == host {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // removePod is called with the target's lock held.

@@ -81,7 +81,11 @@ func (s *Server) judgeStart(t *target, state *activator.Start, raiseError string
 		t.answer.Store(nil)
 	} else {
 		answer := activator.StartAnswer(*failure, t.startup.Estimate())
-		if t.answer.Swap(answer) == nil {
+		lasting := answer
+		if next == (activator.Start{}) {
+			lasting = nil // the next request starts anew, also one that comes at once
+		}
+		if t.answer.Swap(lasting) == nil {
 			t.counters.failed.Add(1)
 			t.past.failed = failedAt{at: now, reason: failure.Reason, message: failure.Message}
 			s.log.Warn("cannot start", "namespace", t.route.key.Namespace, "route", t.route.key.Name, "revision", t.revision, "reason", failure.Reason, "message", failure.Message)

@@ -64,7 +64,7 @@ func (f *Forwards) Set(text string) error {
 
 // Default is the configuration without flags.
 func Default() Config {
-	return Config{AdminPort: 9082, DrainQuiet: 5 * time.Second, DrainTimeout: 5 * time.Minute}
+	return Config{AdminPort: 9082, DrainQuiet: 5 * time.Second, DrainTimeout: 10 * time.Minute}
 }
 
 // Validate reports every value that cannot be used.

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -83,6 +85,8 @@ type Exchange struct {
 	out     http.Request
 	url     url.URL
 	body    *source
+	// wired: the last attempt took the wire.
+	wired bool
 }
 
 // Begin prepares the forwarding of r. It changes r's header in place, so that r
@@ -149,6 +153,10 @@ func (x *Exchange) Try(addr string) Outcome {
 		delete(res.Header, x.f.o.Reserved)
 	}
 	x.HeaderAt = time.Now()
+	if x.wired {
+		// Nobody will send it again, and a response may take long.
+		x.body.settle()
+	}
 	upgraded := res.StatusCode == http.StatusSwitchingProtocols
 	limits.headerIn(upgraded)
 	if upgraded {
@@ -168,10 +176,18 @@ func (x *Exchange) refused(res *http.Response) bool {
 
 func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, error) {
 	x.url.Host = addr
-	out := &x.out
-	if x.Connected != nil {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.Connected() }})
+	var body []byte
+	if body, x.wired = x.whole(); x.wired {
+		return x.sendWhole(ctx, addr, body)
 	}
+	if x.body != nil {
+		if err := x.body.failure(); err != nil {
+			return nil, err
+		}
+	}
+	out := &x.out
+	ctx, hinted := x.trace(ctx)
+	defer hinted()
 	if ctx != x.in.Context() {
 		out = x.out.WithContext(ctx)
 	}
@@ -194,6 +210,33 @@ func (x *Exchange) roundTrip(ctx context.Context, addr string) (*http.Response, 
 		_ = http.NewResponseController(x.w).EnableFullDuplex()
 	}
 	return x.f.h1.RoundTrip(out)
+}
+
+// trace has a transport say when it has a connection, and pass on informational
+// responses until the function that it returns is called.
+func (x *Exchange) trace(ctx context.Context) (context.Context, func()) {
+	if x.Connected == nil && x.in.ProtoMajor == 2 {
+		return ctx, func() {} // gRPC has no informational responses
+	}
+	trace := &httptrace.ClientTrace{}
+	if x.Connected != nil {
+		trace.GotConn = func(httptrace.GotConnInfo) { x.Connected() }
+	}
+	var mu sync.Mutex
+	over := false
+	trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			x.inform(code, http.Header(header))
+		}
+		return nil
+	}
+	return httptrace.WithClientTrace(ctx, trace), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+	}
 }
 
 func (x *Exchange) getBody() (io.ReadCloser, error) {

@@ -40,15 +40,28 @@ type Options struct {
 	// A body of which more has been sent is not sent again. Default 64 KiB.
 	Replay       int
 	ReplayBudget *budget.Budget
+	// Suspect is told, again and again, the address of a server that has not
+	// acknowledged for a second what was sent to it. With it a connection is ended,
+	// and its requests fail with ErrVanished, when that lasts 5 s. It is called from
+	// any goroutine. nil: only the kernel's own limits apply.
+	Suspect func(addr string)
 }
 
 // replayBytes holds nearly every inference request; images and long uploads are
 // beyond it and are sent once.
 const replayBytes = 64 << 10
 
+// keepAlive finds out that a server has vanished while it is waited for: nothing
+// is on its way to it then whose acknowledgement could be missed.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
+
 // Forwarder forwards requests. HTTP/1.1 goes on as HTTP/1.1 and HTTP/2 as
 // HTTP/2 without TLS, by prior knowledge.
+//
+// A request of HTTP/1.1 that is there as a whole takes the wire, all others the
+// standard library's transports.
 type Forwarder struct {
+	wire   wire
 	h1, h2 *http.Transport
 	o      Options
 }
@@ -64,32 +77,51 @@ func New(o Options) *Forwarder {
 	if o.Replay <= 0 {
 		o.Replay = replayBytes
 	}
-	return &Forwarder{h1: newTransport(o, false), h2: newTransport(o, true), o: o}
+	dial := dialer(o)
+	return &Forwarder{
+		wire: wire{dial: dial, idleTimeout: o.IdleTimeout},
+		h1:   newTransport(o, dial, false), h2: newTransport(o, dial, true), o: o,
+	}
 }
 
 // CloseIdle closes the connections that no request uses.
 func (f *Forwarder) CloseIdle() {
+	f.wire.closeIdle()
 	f.h1.CloseIdleConnections()
 	f.h2.CloseIdleConnections()
 }
 
-func newTransport(o Options, h2 bool) *http.Transport {
+// dialFunc connects to a server.
+type dialFunc func(ctx context.Context, addr string) (net.Conn, error)
+
+func dialer(o Options) dialFunc {
+	d := &net.Dialer{Timeout: o.DialTimeout, KeepAliveConfig: keepAlive}
+	var w *watch
+	if o.Suspect != nil {
+		w = &watch{suspect: o.Suspect}
+	}
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		if w != nil {
+			c = w.follow(c, addr)
+		}
+		return c, nil
+	}
+}
+
+func newTransport(o Options, dial dialFunc, h2 bool) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!h2)
 	protocols.SetUnencryptedHTTP2(h2)
-	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 15 * time.Second}
 	return &http.Transport{
-		Protocols: &protocols,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return c, nil
-		},
+		Protocols:   &protocols,
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, addr) },
 		// No limit of idle connections over all hosts: their number follows the
 		// requests in flight, which are bounded elsewhere.
-		MaxIdleConnsPerHost:   4096,
+		MaxIdleConnsPerHost:   maxIdle,
 		IdleConnTimeout:       o.IdleTimeout,
 		DisableCompression:    true,
 		ExpectContinueTimeout: time.Second,

@@ -82,6 +82,57 @@ func (s *source) untouched() bool {
 	return s.base == 0 && len(s.kept) == 0 && s.err == nil && !s.reading
 }
 
+// short returns the whole of a body of this length, if it comes with the first
+// read of the client or has been read by somebody else. It keeps nobody waiting for
+// more, for a client may send the rest only after it has been answered; then the
+// bytes that were read are the first of the next attempt.
+func (s *source) short(length int64) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.async || s.lost || s.over || s.reading || s.base > 0:
+		return nil, false
+	case int64(len(s.kept)) == length && (s.err == nil || errors.Is(s.err, io.EOF)):
+		return s.kept, true
+	case len(s.kept) > 0 || s.err != nil || !s.share.Take(length):
+		return nil, false
+	}
+	s.reading = true
+	s.mu.Unlock()
+	buf := make([]byte, length)
+	n, err := 0, error(nil)
+	for int64(n) < length && err == nil {
+		var more int
+		more, err = s.r.Read(buf[n:])
+		n += more
+		if held, ok := s.r.(interface{ Whole() bool }); !ok || !held.Whole() {
+			break
+		}
+	}
+	s.mu.Lock()
+	s.reading = false
+	s.kept, s.taken = buf[:n], int64(n)
+	s.share.Give(length - int64(n))
+	if int64(n) == length {
+		err = io.EOF
+	}
+	s.err = err
+	s.changed.Broadcast()
+	return buf, int64(n) == length
+}
+
+// settle gives back what is kept of a body that has been sent as a whole. There
+// will be no other attempt.
+func (s *source) settle() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = true
+	s.drop()
+}
+
 // end gives back what is kept. Readers get errAttemptOver from now on; a read of
 // the client that is under way ends when the client's side is closed.
 func (s *source) end() {

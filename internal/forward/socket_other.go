@@ -1,0 +1,13 @@
+//go:build !linux
+
+package forward
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+func aliveCheck(net.Conn) func() bool { return func() bool { return true } }
+
+func unanswered(syscall.RawConn) time.Duration { return 0 }
