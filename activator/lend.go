@@ -12,7 +12,7 @@ func (p *Pool) Borrowable(most int) []Loan {
 	}
 	var loans []Loan
 	var others []*poolPod
-	used := p.queue.head != nil
+	used := p.queue.first() != nil
 	for _, pod := range p.ready {
 		used = used || (pod.extra > 0 && pod.outstanding > pod.share)
 		switch {
@@ -28,7 +28,7 @@ func (p *Pool) Borrowable(most int) []Loan {
 		}
 		return nil
 	}
-	if p.queue.head == nil {
+	if p.queue.first() == nil {
 		return loans
 	}
 	for i := 0; i < most && i < len(others); i++ {

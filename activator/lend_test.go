@@ -57,17 +57,17 @@ func TestSharesFollowThePodsAndTheMembers(t *testing.T) {
 	p := members(2, 2, 1)[0]
 	grants := fill(t, p, map[string]int{})
 	require.Len(t, grants, 1)
-	w := p.Enqueue()
+	w := p.Enqueue(Who{})
 	require.Empty(t, granted([]*Waiter{w}))
 	// The other activator has gone.
 	p.SetMember(Member{})
 	require.Equal(t, []int{0}, granted([]*Waiter{w}))
 	p.SetMember(Member{Index: 0, Count: 2})
-	later := p.Enqueue()
+	later := p.Enqueue(Who{})
 	p.Release(&grants[0])
 	require.Equal(t, []int{0}, granted([]*Waiter{later}), "its own pod")
 	// A pod more, of which it has the only slot.
-	last := p.Enqueue()
+	last := p.Enqueue(Who{})
 	p.SetReady("pod-2", "pod-2")
 	require.Equal(t, []int{0}, granted([]*Waiter{last}))
 }
@@ -107,19 +107,19 @@ func TestWhatOthersLeaveUnusedIsBorrowed(t *testing.T) {
 func TestLoansAreGivenBack(t *testing.T) {
 	p := members(2, 2, 1)[0]
 	own := fill(t, p, map[string]int{})
-	w := p.Enqueue()
+	w := p.Enqueue(Who{})
 	p.Borrow("pod-1", 0, 0)
 	borrowed := (<-w.Verdict).Grant
 	require.Len(t, p.Borrowable(4), 1, "in use")
 	p.Release(&borrowed)
 	require.Empty(t, p.Borrowable(4), "not in use")
-	w = p.Enqueue()
+	w = p.Enqueue(Who{})
 	require.Empty(t, granted([]*Waiter{w}))
 	p.Borrow("pod-1", 0, 0)
 	borrowed = (<-w.Verdict).Grant
 	p.GiveBack("pod-1") // its agent says nothing
 	p.Release(&borrowed)
-	w = p.Enqueue()
+	w = p.Enqueue(Who{})
 	require.Empty(t, granted([]*Waiter{w}))
 	p.Borrow("unknown", 0, 0)
 	p.SetUnready("pod-1")

@@ -36,7 +36,7 @@ type PodLook struct {
 func (p *Pool) Look() Look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := Look{Waiting: p.queue.n, Limit: p.limit, Member: p.member, Pods: make([]PodLook, 0, len(p.pods))}
+	out := Look{Waiting: p.queue.len(), Limit: p.limit, Member: p.member, Pods: make([]PodLook, 0, len(p.pods))}
 	for _, pod := range p.pods {
 		look := PodLook{Pod: pod.key, Addr: pod.addr, Ready: pod.ready, Outstanding: pod.outstanding, Connecting: pod.connecting}
 		if p.limit > 0 && pod.ready {

@@ -17,7 +17,7 @@ func TestALookAtAPoolShowsWhatEachPodHas(t *testing.T) {
 	p.SetUnready("b")
 	_, ok = p.TryAcquire()
 	require.True(t, ok)
-	p.Enqueue()
+	p.Enqueue(Who{})
 	require.Equal(t, Look{
 		Waiting: 1, Limit: 2, Member: Member{Index: 0, Count: 1},
 		Pods: []PodLook{

@@ -21,7 +21,7 @@ const (
 )
 
 // Pool is the pods of one revision and the requests that wait for them. Requests
-// are served strictly in the order of their arrival. All methods may be called
+// of a class are served strictly in the order of their arrival. All methods may be called
 // from any goroutine.
 type Pool struct {
 	rand func(n int) int
@@ -33,7 +33,7 @@ type Pool struct {
 	ready  []*poolPod
 	// mine are the ready pods of which this activator has a part.
 	mine  []*poolPod
-	queue waiterList
+	queue queue
 	seq   uint64
 }
 
@@ -70,9 +70,13 @@ type Waiter struct {
 	Verdict <-chan Verdict
 
 	verdict    chan Verdict
+	who        Who
 	seq        uint64
 	prev, next *Waiter
 	queued     bool
+	// Its place among those of its client.
+	place        *place
+	older, newer *Waiter
 }
 
 // Verdict ends a wait.
@@ -113,7 +117,7 @@ func (p *Pool) SetMember(m Member) {
 func (p *Pool) TryAcquire() (Grant, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.queue.head != nil {
+	if p.queue.first() != nil {
 		return Grant{}, false
 	}
 	pod := p.pick(false)
@@ -123,13 +127,13 @@ func (p *Pool) TryAcquire() (Grant, bool) {
 	return p.grant(pod, false), true
 }
 
-// Enqueue puts a request at the end of the queue. A pod that became free
-// meanwhile is granted through the verdict like any other.
-func (p *Pool) Enqueue() *Waiter {
+// Enqueue puts a request at the end of the queue, behind all of its class. A pod
+// that became free meanwhile is granted through the verdict like any other.
+func (p *Pool) Enqueue(who Who) *Waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seq++
-	w := &Waiter{verdict: make(chan Verdict, 1), seq: p.seq}
+	w := &Waiter{verdict: make(chan Verdict, 1), who: who, seq: p.seq}
 	w.Verdict = w.verdict
 	p.queue.insert(w)
 	p.dispatch()
@@ -141,7 +145,7 @@ func (p *Pool) Enqueue() *Waiter {
 func (p *Pool) Requeue(old *Waiter) *Waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := &Waiter{verdict: make(chan Verdict, 1), seq: old.seq}
+	w := &Waiter{verdict: make(chan Verdict, 1), who: old.who, seq: old.seq}
 	w.Verdict = w.verdict
 	p.queue.insert(w)
 	p.dispatch()
@@ -149,9 +153,24 @@ func (p *Pool) Requeue(old *Waiter) *Waiter {
 }
 
 // EnqueueFirst holds a request that had been granted a pod without waiting,
-// which then could not be reached. It came before all that wait.
-func (p *Pool) EnqueueFirst() *Waiter {
-	return p.Requeue(&Waiter{})
+// which then could not be reached. It came before all of its class that wait.
+func (p *Pool) EnqueueFirst(who Who) *Waiter {
+	return p.Requeue(&Waiter{who: who})
+}
+
+// Displace makes room for a request of who that there is no room for, by answering
+// one that waits with a, and reports whether it could. Where it could not, greedy
+// says that it is this client who has taken the room of others.
+func (p *Pool) Displace(who Who, a *answer.Answer) (done, greedy bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, greedy := p.queue.displaced(who)
+	if w == nil {
+		return false, greedy
+	}
+	p.queue.remove(w)
+	w.verdict <- Verdict{Refused: a}
+	return true, false
 }
 
 // Cancel takes a request out of the queue. If it was granted a pod at the same
@@ -263,7 +282,7 @@ func (p *Pool) Remove(key string) {
 func (p *Pool) Refuse(a *answer.Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for w := p.queue.head; w != nil; w = p.queue.head {
+	for w := p.queue.first(); w != nil; w = p.queue.first() {
 		p.queue.remove(w)
 		w.verdict <- Verdict{Refused: a}
 	}
@@ -273,17 +292,16 @@ func (p *Pool) Refuse(a *answer.Answer) {
 func (p *Pool) Waiting() (waiting, ready int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.queue.n, len(p.ready)
+	return p.queue.len(), len(p.ready)
 }
 
 // dispatch grants pods to the first in the queue as long as there are any.
 func (p *Pool) dispatch() {
-	for p.queue.head != nil {
+	for w := p.queue.first(); w != nil; w = p.queue.first() {
 		pod := p.pick(true)
 		if pod == nil {
 			return
 		}
-		w := p.queue.head
 		p.queue.remove(w)
 		w.verdict <- Verdict{Grant: p.grant(pod, true)}
 	}

@@ -30,7 +30,7 @@ func granted(waiters []*Waiter) []int {
 func enqueue(p *Pool, n int) []*Waiter {
 	ws := make([]*Waiter, n)
 	for i := range ws {
-		ws[i] = p.Enqueue()
+		ws[i] = p.Enqueue(Who{})
 	}
 	return ws
 }
@@ -60,7 +60,7 @@ func TestANewcomerNeverOvertakesTheQueue(t *testing.T) {
 	p.SetReady("a", "10.0.0.1")
 	g, ok := p.TryAcquire()
 	require.True(t, ok)
-	w := p.Enqueue()
+	w := p.Enqueue(Who{})
 	p.Release(&g)
 	require.Len(t, w.verdict, 1)
 	_, ok = p.TryAcquire()
@@ -121,8 +121,8 @@ func TestOneThatHadNotWaitedGoesBeforeAllThatWait(t *testing.T) {
 	p := newPool(1)
 	p.SetLimit(1)
 	ws := enqueue(p, 2)
-	first := p.EnqueueFirst()
-	second := p.EnqueueFirst()
+	first := p.EnqueueFirst(Who{})
+	second := p.EnqueueFirst(Who{})
 	p.SetReady("a", "10.0.0.1")
 	require.Equal(t, []int{0}, granted([]*Waiter{first, second, ws[0], ws[1]}))
 	v := <-first.Verdict
@@ -146,7 +146,7 @@ func TestRefuseAnswersAllThatWaitAndNobodyElse(t *testing.T) {
 	ws := enqueue(p, 2)
 	a := &answer.Answer{Reason: answer.StartFailed}
 	p.Refuse(a)
-	later := p.Enqueue()
+	later := p.Enqueue(Who{})
 	for _, w := range ws {
 		require.Equal(t, Verdict{Refused: a}, <-w.Verdict)
 	}
@@ -224,7 +224,7 @@ func TestLimitAndOrderHoldUnderAnyOperations(t *testing.T) {
 			pod := fmt.Sprint(r.IntN(3))
 			switch r.IntN(8) {
 			case 0, 1:
-				waiting = append(waiting, p.Enqueue())
+				waiting = append(waiting, p.Enqueue(Who{}))
 			case 2:
 				p.SetReady(pod, pod)
 			case 3:
@@ -281,7 +281,7 @@ func TestManyGoroutinesNeverExceedTheLimit(t *testing.T) {
 			for range 200 {
 				g, ok := p.TryAcquire()
 				if !ok {
-					g = (<-p.Enqueue().Verdict).Grant
+					g = (<-p.Enqueue(Who{}).Verdict).Grant
 					p.Connected(&g)
 				}
 				mu.Lock()

@@ -20,6 +20,11 @@ type Reason string
 const (
 	// QueueFull: too much is held already.
 	QueueFull Reason = "QueueFull"
+	// ShareExceeded: there is room, or was, and it is left to others, for this client or
+	// namespace has taken more than its share.
+	ShareExceeded Reason = "ShareExceeded"
+	// DeadlineExceeded: the time is over that the client itself has given.
+	DeadlineExceeded Reason = "DeadlineExceeded"
 	// QueueTimeout: the request was held for as long as it may be.
 	QueueTimeout Reason = "QueueTimeout"
 	// StartFailed: no pod comes up.
@@ -51,6 +56,8 @@ var replies = map[Reason]struct {
 	grpc   int
 }{
 	QueueFull:           {http.StatusServiceUnavailable, grpcUnavailable},
+	ShareExceeded:       {http.StatusTooManyRequests, grpcResourceExhausted},
+	DeadlineExceeded:    {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	QueueTimeout:        {http.StatusGatewayTimeout, grpcDeadlineExceeded},
 	StartFailed:         {http.StatusServiceUnavailable, grpcUnavailable},
 	Stopped:             {http.StatusServiceUnavailable, grpcUnavailable},
@@ -64,9 +71,10 @@ var replies = map[Reason]struct {
 
 // Status codes of gRPC.
 const (
-	grpcDeadlineExceeded = 4
-	grpcInternal         = 13
-	grpcUnavailable      = 14
+	grpcDeadlineExceeded  = 4
+	grpcResourceExhausted = 8
+	grpcInternal          = 13
+	grpcUnavailable       = 14
 )
 
 // Answer is our own answer to a request.

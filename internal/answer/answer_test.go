@@ -37,7 +37,7 @@ func TestAGRPCClientGetsAStatusAndNoBody(t *testing.T) {
 
 func TestEveryReasonHasAStatus(t *testing.T) {
 	want := map[Reason]int{
-		QueueFull: 503, QueueTimeout: 504, StartFailed: 503, Stopped: 503,
+		QueueFull: 503, ShareExceeded: 429, DeadlineExceeded: 504, QueueTimeout: 504, StartFailed: 503, Stopped: 503,
 		UpstreamUnreachable: 502, ServerDown: 503, UpstreamTimeout: 504, Draining: 503, Overloaded: 503, BadRequest: 400,
 	}
 	got := map[Reason]int{}
