@@ -6,7 +6,7 @@ GO          ?= go
 BIN         := bin
 COMMANDS    := controller activator agent metrics-adapter storage-initializer
 # The modules of this repository that hold code of their own.
-MODULES     := . e2e/cluster e2e/modelserver e2e/suites
+MODULES     := . e2e/cluster e2e/modelserver e2e/prometheus e2e/suites
 LINT        := $(abspath $(BIN))/golangci-lint
 KUSTOMIZE   := $(abspath $(BIN))/kustomize
 CLUSTER     ?= rawserve
@@ -25,6 +25,7 @@ build: ## Build every binary into bin/.
 generate: $(KUSTOMIZE) ## Remake generated code, CRDs and manifests/install.yaml.
 	hack/generate.sh
 	{ echo "# Made by 'make generate' from manifests/default. Do not edit."; $(KUSTOMIZE) build manifests/default; } > manifests/install.yaml
+	hack/prometheusrule.sh > manifests/dashboards/prometheusrule.yaml
 
 ##@ Test
 
@@ -43,6 +44,10 @@ test-apiserver: ## Run only the packages that start a real API server.
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end suite on the local cluster, or the one in KUBECONFIG.
 	hack/test.sh e2e
+
+.PHONY: test-dashboards
+test-dashboards: ## Have a real Prometheus evaluate every query and rule of manifests/dashboards (builds it: minutes).
+	hack/test.sh dashboards
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a short time (FUZZTIME, default 10s).

@@ -3,6 +3,7 @@
 #   unit       those without a cluster, with the race detector, API server included
 #   apiserver  only the packages of these that start a real kube-apiserver and etcd
 #   e2e        the promises to users, on the local cluster or the one in KUBECONFIG
+#   dashboards every query and rule of manifests/dashboards in a real Prometheus
 #   all        unit, e2e and the local cluster's own test
 # Go must be there. The race detector needs a C compiler (not for e2e), the local
 # cluster root and some Debian packages. Root on a Debian machine gets the packages
@@ -63,6 +64,9 @@ unit() {
     step "tests of $module, race detector on"
     (cd "$module" && race ./...)
   done
+  # Only what parses queries: the race detector has nothing to find there.
+  step "queries of the dashboard and the rules"
+  (cd e2e/prometheus && go test .)
   # The folder e2e is left out: its tests bring a cluster up.
   step "tests of e2e/suites, race detector on"
   (cd e2e/suites && race ./harness/... ./load/... ./cmd/...)
@@ -90,6 +94,16 @@ e2e() {
   [[ -z $remove ]] || { trap - EXIT; cluster down --name rawserve-e2e; }
 }
 
+# Prometheus without its discovery of clouds, which is most of what there is to build.
+dashboards() {
+  local programs=$PWD/bin/prometheus
+  step "building prometheus and promtool"
+  mkdir -p "$programs"
+  (cd e2e/prometheus && go build -tags remove_all_sd -o "$programs/" github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus/cmd/promtool)
+  step "a real Prometheus scrapes an activator, an agent and a controller"
+  (cd e2e/prometheus && RAWSERVE_PROMETHEUS_BIN_DIR=$programs go test -count=1 -v ./...)
+}
+
 # The local cluster's own promises: nothing is left behind, whatever is killed.
 selftest() {
   if ! root || [[ -n ${KUBECONFIG:-} ]]; then
@@ -112,6 +126,7 @@ case ${1:-all} in
 unit) needs_compiler; binaries; unit ;;
 apiserver) needs_compiler; binaries; apiserver ;;
 e2e) needs_cluster; e2e ;;
+dashboards) dashboards ;;
 all) needs_cluster; needs_compiler; binaries; unit; e2e; selftest ;;
-*) fail "usage: $0 [unit|apiserver|e2e|all]" ;;
+*) fail "usage: $0 [unit|apiserver|e2e|dashboards|all]" ;;
 esac

@@ -179,16 +179,16 @@ func (l *accessLog) note(c *call, code int, took time.Duration) {
 }
 
 // noteTurnedAway logs a request that there was no room for.
-func (l *accessLog) noteTurnedAway(rt *route, r *http.Request) {
+func (l *accessLog) noteTurnedAway(rt *route, r *http.Request, a *answer.Answer) {
 	if l == nil {
 		return
 	}
-	level, ok := l.wants(rt, overloaded.Status(), overloaded.Reason)
+	level, ok := l.wants(rt, a.Status(), a.Reason)
 	if !ok {
 		return
 	}
 	rec := record(level, rt, r)
-	rec.AddAttrs(slog.Int("status", overloaded.Status()), slog.String("outcome", "done"), slog.String("reason", string(overloaded.Reason)))
+	rec.AddAttrs(slog.Int("status", a.Status()), slog.String("outcome", "done"), slog.String("reason", string(a.Reason)))
 	l.put(rec)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/clientconn"
 )
 
@@ -40,36 +41,53 @@ var overloaded = &answer.Answer{
 	RetryAfter: time.Second,
 }
 
-// admit serves a request if there is room for it, in number and in memory.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
-	if !s.inside.Take(1) {
-		s.turnAway(w, r, refusedByRequests)
+var overShare = &answer.Answer{
+	Reason:     answer.ShareExceeded,
+	Message:    "This model, or its namespace, has as many requests here as it can have while others want some. Send fewer, or try again.",
+	RetryAfter: time.Second,
+}
+
+// ServeHTTP serves a request of any route, for which the port stands that it came in
+// on, if there is room for it, in number and in memory.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn := clientconn.From(r.Context())
+	if conn == nil {
+		panic(http.ErrAbortHandler)
+	}
+	entry, ok := (*s.ports.Load())[conn.Port]
+	if !ok {
+		// The connection is older than the end of its route.
+		panic(http.ErrAbortHandler)
+	}
+	rt := entry.route
+	rt.arrivals.Add(1)
+	if why := rt.inside.Try(1); why != budget.Granted {
+		s.turnAway(w, r, rt, why, refusedByRequests)
 		return
 	}
-	defer s.inside.Give(1)
+	defer rt.inside.Give(1)
 	cost := requestCost + headerSize(r)
-	if !s.memory.Take(cost) {
-		s.turnAway(w, r, refusedByMemory)
+	if why := rt.memory.Try(cost); why != budget.Granted {
+		s.turnAway(w, r, rt, why, refusedByMemory)
 		return
 	}
-	defer s.memory.Give(cost)
-	s.ServeHTTP(w, r)
+	defer rt.memory.Give(cost)
+	s.serve(w, r, conn, entry)
 }
 
 // turnAway answers a request that there is no room for. Its connection ends, so
 // that the next try may come to an activator that has some.
-func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, limit refusedBy) {
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, rt *route, why budget.Refusal, limit refusedBy) {
 	s.metrics.refuse(limit)
-	if conn := clientconn.From(r.Context()); conn != nil {
-		if entry, ok := (*s.ports.Load())[conn.Port]; ok {
-			entry.route.arrivals.Add(1)
-			entry.route.counters.early.count(overloaded.Status())
-			entry.route.counters.rejected.Add(overloaded.Reason)
-			s.access.noteTurnedAway(entry.route, r)
-		}
+	a := overloaded
+	if why == budget.OverShare {
+		a = overShare
 	}
+	rt.counters.early.count(a.Status())
+	rt.counters.rejected.Add(a.Reason)
+	s.access.noteTurnedAway(rt, r, a)
 	w.Header().Set("Connection", "close")
-	overloaded.Write(w, r)
+	a.Write(w, r)
 }
 
 // headerSize is the memory that a request's header takes, or a little more.

@@ -86,7 +86,7 @@ func TestRequestsBeyondWhatTheActivatorCanTakeAreAnsweredSo(t *testing.T) {
 			require.Equal(t, "Overloaded", got.header.Get("Rawserve-Reason"))
 			require.Equal(t, "1", got.header.Get("Retry-After"))
 			require.EqualValues(t, 1, r.refused(c.limit))
-			require.Contains(t, r.scrape(), `rawserve_activator_requests_total{code="5xx",namespace="models",revision="",route="iris-predictor"} 1`+"\n")
+			require.Contains(t, r.scrape(), `rawserve_activator_requests_total{namespace="models",route="iris-predictor",revision="",code="5xx"} 1`+"\n")
 			close(leave)
 			require.Equal(t, 200, (<-first).code)
 			require.Eventually(t, func() bool { return r.s.memory.Used() == 0 && r.s.inside.Used() == 0 }, 10*time.Second, time.Millisecond)

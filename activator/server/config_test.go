@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,9 +53,14 @@ func TestValidateNamesEveryFieldThatCannotBeUsed(t *testing.T) {
 	c.Timeouts.Idle.Duration = -time.Second
 	c.Shutdown.Timeout.Duration = 0
 	c.Kubernetes.QPS = 0
+	c.Debug.Port = 10_500
+	c.AccessLog = AccessLogConfig{SampleRatio: 2, MaxPerSecond: -1, ErrorsPerSecond: 1e9}
+	c.Tracing = TracingConfig{Endpoint: "collector:4317", Protocol: "http/json", SampleRatio: math.NaN(), MaxPerSecond: -1, ParentsPerSecond: math.Inf(1)}
 	err := c.Validate()
 	for _, field := range []string{
 		"adminPort", "limits.maxConnections:", "limits.maxMemory:", "limits.maxHeaderBytes:", "queue.maxRequests:", "queue.maxBytes:", "queue.maxSpool:", "timeouts.queue:", "timeouts.idle:", "shutdown.timeout:", "kubernetes:",
+		"debug.port:", "accessLog.sampleRatio:", "accessLog.maxPerSecond:", "accessLog.errorsPerSecond:",
+		"tracing.endpoint:", "tracing.protocol:", "tracing.sampleRatio:", "tracing.maxPerSecond:", "tracing.parentsPerSecond:",
 	} {
 		require.ErrorContains(t, err, field)
 	}

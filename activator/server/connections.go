@@ -10,6 +10,7 @@ import (
 
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 const (
@@ -23,26 +24,42 @@ const (
 
 // crowd bounds the connections of all listeners.
 type crowd struct {
-	conns   *budget.Budget
 	refused func()
+	// malformed is told of connections on which something ambiguous came in.
+	malformed func(*strict.Conn, strict.Reason)
 
 	telling chan struct{}
 	work    sync.WaitGroup
+	closing strict.Closing
 }
 
-func newCrowd(conns *budget.Budget, refused func()) *crowd {
-	return &crowd{conns: conns, refused: refused, telling: make(chan struct{}, telling)}
+func newCrowd(refused func(), malformed func(*strict.Conn, strict.Reason)) *crowd {
+	return &crowd{refused: refused, malformed: malformed, telling: make(chan struct{}, telling)}
 }
 
-// listener is ln with the bound.
-func (c *crowd) listener(ln net.Listener) net.Listener { return &crowdListener{ln, c} }
+// listener is ln with the bound that conns is.
+func (c *crowd) listener(ln net.Listener, conns *budget.Budget) net.Listener {
+	return &crowdListener{ln, c, conns}
+}
 
-// wait returns when nobody is being told any more. No listener may be open.
-func (c *crowd) wait() { c.work.Wait() }
+// wait returns when nobody is being told any more. No listener may be open, nor
+// any connection.
+func (c *crowd) wait() {
+	c.work.Wait()
+	c.closing.Wait()
+}
+
+// note is for http.Server.ConnState.
+func (c *crowd) note(nc net.Conn, state http.ConnState) {
+	if conn, ok := nc.(*crowdConn); ok && state == http.StateHijacked {
+		conn.Hijacked()
+	}
+}
 
 type crowdListener struct {
 	net.Listener
 	crowd *crowd
+	conns *budget.Budget
 }
 
 // Accept returns the next connection that there is room for.
@@ -57,30 +74,35 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 			conn.Close()
 			return nil, fmt.Errorf("accepting a connection: it is a %T", conn)
 		}
-		if l.crowd.conns.Take(1) {
-			return &crowdConn{TCPConn: tcp, crowd: l.crowd}, nil
+		refusal := l.conns.Try(1)
+		if refusal == budget.Granted {
+			return &crowdConn{Conn: strict.Conn{TCPConn: tcp, Refused: l.crowd.malformed}, conns: l.conns, crowd: l.crowd}, nil
 		}
-		l.crowd.refuse(tcp)
+		l.crowd.refuse(tcp, refusal)
 	}
 }
 
 // crowdConn gives its place back when it is closed. All else is the connection's
 // own, for the server and the copying between connections use much of it.
 type crowdConn struct {
-	*net.TCPConn
+	strict.Conn
+	conns  *budget.Budget
 	crowd  *crowd
 	closed sync.Once
 }
 
 // Close closes the connection.
 func (c *crowdConn) Close() error {
-	err := c.TCPConn.Close()
-	c.closed.Do(func() { c.crowd.conns.Give(1) })
+	err := net.ErrClosed
+	c.closed.Do(func() {
+		err = c.crowd.closing.Close(&c.Conn)
+		c.conns.Give(1)
+	})
 	return err //nolint:wrapcheck // the connection's own
 }
 
 // refuse tells a client that there is no room, if it speaks HTTP/1.1, and closes.
-func (c *crowd) refuse(conn *net.TCPConn) {
+func (c *crowd) refuse(conn *net.TCPConn, why budget.Refusal) {
 	c.refused()
 	select {
 	case c.telling <- struct{}{}:
@@ -92,7 +114,7 @@ func (c *crowd) refuse(conn *net.TCPConn) {
 		defer func() { <-c.telling }()
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(tellFor))
-		if _, err := io.WriteString(conn, noRoom); err != nil {
+		if _, err := io.WriteString(conn, noRoom[why]); err != nil {
 			return
 		}
 		if err := conn.CloseWrite(); err != nil {
@@ -102,8 +124,14 @@ func (c *crowd) refuse(conn *net.TCPConn) {
 	})
 }
 
-var noRoom = func() string {
-	const body = `{"error":"This activator has as many connections as it can take. Try again; another one may have room."}` + "\n"
+// noRoom is what they are told.
+var noRoom = map[budget.Refusal]string{
+	budget.Full:      refusalText(overloaded, "This activator has as many connections as it can take. Try again; another one may have room."),
+	budget.OverShare: refusalText(overShare, "This model has as many connections as it can have while others want some. Use fewer, or try again."),
+}
+
+func refusalText(a *answer.Answer, message string) string {
+	body := fmt.Sprintf("{\"error\":%q}\n", message)
 	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\nRetry-After: 1\r\n%s: %s\r\n\r\n%s",
-		http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable), len(body), answer.Header, answer.Overloaded, body)
-}()
+		a.Status(), http.StatusText(a.Status()), len(body), answer.Header, a.Reason, body)
+}

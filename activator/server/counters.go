@@ -45,9 +45,8 @@ var ejectionCauses = [...]string{"unreachable", "refused", "broken", "silent"}
 
 func (e ejection) String() string { return ejectionCauses[e] }
 
-// targetCounters are a target's own. They are plain counters, which cost some 20 ns
-// a request and 700 bytes a target; as histograms of Prometheus' library they would
-// be four times as dear in both.
+// targetCounters are a target's own. They are plain counters, which cost 44 ns
+// a request and 0.6 KiB a target; those of Prometheus' library cost 73 ns and 16 KiB.
 type targetCounters struct {
 	ended     ended
 	duration  durations.Histogram

@@ -9,6 +9,7 @@ import (
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/clientconn"
+	"github.com/rawserve/rawserve/internal/deadline"
 	"github.com/rawserve/rawserve/internal/forward"
 )
 
@@ -23,9 +24,15 @@ type call struct {
 	plan    *plan
 	target  *target
 	arrived time.Time
+	// deadline is when the client has given up by its own words; zero without any.
+	deadline time.Time
+	// shortened is how much of the time that it gives has been taken off in what is
+	// passed on.
+	shortened time.Duration
 
 	grant activator.Grant
-	// waiter is the place in the queue of a request that was held.
+	// who is set once the request is held, waiter is its place in the queue then.
+	who    activator.Who
 	waiter *activator.Waiter
 	// body is set once the request's body is read ahead.
 	body *bodyhold.Body
@@ -36,19 +43,8 @@ type call struct {
 	seen sight
 }
 
-// ServeHTTP serves a request of any route: the port that it came in on names it.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	conn := clientconn.From(r.Context())
-	if conn == nil {
-		panic(http.ErrAbortHandler)
-	}
-	entry, ok := (*s.ports.Load())[conn.Port]
-	if !ok {
-		// The connection is older than the end of its route.
-		panic(http.ErrAbortHandler)
-	}
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, conn *clientconn.Conn, entry portEntry) {
 	c := call{s: s, w: w, r: r, conn: conn, route: entry.route, port: entry.targetPort, arrived: time.Now()}
-	entry.route.arrivals.Add(1)
 	c.seen.trace = s.tracing.begin(&c)
 	code := c.serve()
 	c.finish(code)
@@ -63,6 +59,21 @@ var (
 	deleted = &answer.Answer{Reason: answer.Stopped, Message: "The InferenceService has been deleted."}
 )
 
+// tooLate is for a client that has given up by its own words.
+var tooLate = &answer.Answer{Reason: answer.DeadlineExceeded, Message: "The time is over that the request itself gives for its answer."}
+
+// ends is when the request must be over, and whether it is the client that says so.
+// Zero: there is no limit.
+func (c *call) ends() (at time.Time, byClient bool) {
+	if total := c.plan.timeouts.total; total > 0 {
+		at = c.arrived.Add(total)
+	}
+	if !c.deadline.IsZero() && (at.IsZero() || c.deadline.Before(at)) {
+		return c.deadline, true
+	}
+	return at, false
+}
+
 // Codes for requests that got no status.
 const (
 	codeGone = 499 // the client has hung up
@@ -73,6 +84,12 @@ const (
 func (c *call) serve() int {
 	if c.r.Method == http.MethodConnect {
 		return c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "CONNECT is not served here: send the request itself."})
+	}
+	if d, given := deadline.Of(c.r.Header); given {
+		if d <= 0 {
+			return c.answer(tooLate)
+		}
+		c.deadline = c.arrived.Add(d)
 	}
 	defer c.end()
 	for {
@@ -133,10 +150,13 @@ func (c *call) forward() int {
 	c.exchange = x
 	x.Refusals = refusals
 	x.FirstByte, x.Idle, x.Cutoff = c.plan.timeouts.firstByte, c.plan.timeouts.idle, c.s.cutoff
-	if c.plan.timeouts.total > 0 {
-		x.Deadline = c.arrived.Add(c.plan.timeouts.total)
-	}
+	x.Deadline, _ = c.ends()
 	for {
+		if c.waiter != nil {
+			past := time.Since(c.arrived)
+			deadline.Shorten(c.r.Header, past-c.shortened)
+			c.shortened = past
+		}
 		if !c.sent {
 			c.sent = true
 			c.route.forwarded.Enter(time.Now())
@@ -189,6 +209,9 @@ func (c *call) conclude(out forward.Outcome) int {
 	case forward.Cut:
 		return codeCut
 	case forward.TimedOut:
+		if at, byClient := c.ends(); byClient && !time.Now().Before(at) {
+			return c.answer(tooLate)
+		}
 		return c.answer(&answer.Answer{Reason: answer.UpstreamTimeout, Message: "No response in the time that the route allows."})
 	case forward.BadRequest:
 		return c.answer(&answer.Answer{Reason: answer.BadRequest, Message: "The request's body cannot be read: " + out.Err.Error()})
@@ -207,7 +230,9 @@ func (c *call) answer(a *answer.Answer) int {
 		c.body.Close()
 		c.w.Header().Set("Connection", "close")
 	}
-	if c.s.draining.Load() || c.route.deleted.Load() {
+	// Nor can anything follow a malformed body, of which nobody knows the end.
+	broken := a.Reason == answer.BadRequest && c.r.ProtoMajor == 1
+	if broken || c.s.draining.Load() || c.route.deleted.Load() {
 		c.w.Header().Set("Connection", "close")
 	}
 	c.seen.reason = a.Reason

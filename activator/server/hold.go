@@ -9,6 +9,7 @@ import (
 	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
+	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/forward"
 )
 
@@ -34,8 +35,8 @@ func (h held) granted() bool { return h == held{} }
 // earlier is its place in the queue where it has had one.
 func (c *call) hold(earlier *activator.Waiter) held {
 	rt := c.route
-	if !rt.requests.Take(1) {
-		return held{code: c.answer(c.queueFull("requests", refusedByHeldRequests))}
+	if a := c.takePlace(); a != nil {
+		return held{code: c.answer(a)}
 	}
 	defer rt.requests.Give(1)
 	rt.waiting.Enter(time.Now())
@@ -55,10 +56,42 @@ func (c *call) hold(earlier *activator.Waiter) held {
 			c.target.pool.Release(&c.grant)
 		}
 	}
-	if h.code == codeGone {
+	switch {
+	case h.granted():
+		c.target.waited(time.Since(c.arrived))
+	case h.code == codeGone:
 		rt.abandoned.Add(1)
 	}
 	return h
+}
+
+// takePlace takes a place among the held requests, somebody else's if there is none
+// left. Otherwise it returns the answer.
+func (c *call) takePlace() *answer.Answer {
+	c.who = c.plan.order.Who(c.r.Header, c.conn.Client)
+	why := c.route.requests.Try(1)
+	if why == budget.Granted {
+		return nil
+	}
+	done, greedy := c.target.pool.Displace(c.who, c.shareExceeded())
+	switch {
+	case done:
+		// Whoever made room is about to give it back.
+		c.route.requests.Force(1)
+		return nil
+	case greedy || why == budget.OverShare:
+		c.s.metrics.refuse(refusedByHeldRequests)
+		return c.shareExceeded()
+	}
+	return c.queueFull("requests", refusedByHeldRequests)
+}
+
+func (c *call) shareExceeded() *answer.Answer {
+	return &answer.Answer{
+		Reason:     answer.ShareExceeded,
+		Message:    "While no replica is free, too many requests are held of this client, of this priority, or of this model's namespace. Others come first.",
+		RetryAfter: c.target.retryAfter(),
+	}
 }
 
 // queue puts the request where its arrival puts it, at the end if it has not
@@ -68,9 +101,9 @@ func (c *call) queue(earlier *activator.Waiter) held {
 	case earlier != nil:
 		c.waiter = pool.Requeue(earlier)
 	case c.sent:
-		c.waiter = pool.EnqueueFirst()
+		c.waiter = pool.EnqueueFirst(c.who)
 	default:
-		c.waiter = pool.Enqueue()
+		c.waiter = pool.Enqueue(c.who)
 	}
 	// What is refused meanwhile was not in the queue to be told.
 	if c.target.dropped.Load() {
@@ -158,10 +191,13 @@ func (c *call) wait() held {
 			return held{code: codeGone}
 		case <-timer.C:
 			c.target.pool.Cancel(c.waiter)
+			if reason == clientsOwn {
+				return held{code: c.answer(tooLate)}
+			}
 			return held{code: c.answer(&answer.Answer{
 				Reason:     answer.QueueTimeout,
 				Message:    fmt.Sprintf("No replica became free within %s (%s).", patience.Round(time.Millisecond), reason),
-				RetryAfter: c.target.estimate(),
+				RetryAfter: c.target.retryAfter(),
 			})}
 		case <-c.s.cutoff:
 			c.target.pool.Cancel(c.waiter)
@@ -176,13 +212,18 @@ func (c *call) wait() held {
 
 // patience is how much longer the request may be held, and by which limit.
 func (c *call) patience() (time.Duration, string) {
-	since := time.Since(c.arrived)
-	patience, reason := c.plan.timeouts.queue-since, "timeouts.queue of the route"
-	if total := c.plan.timeouts.total; total > 0 && total-since < patience {
-		patience, reason = total-since, "timeouts.total of the route"
+	patience, reason := c.plan.timeouts.queue-time.Since(c.arrived), "timeouts.queue of the route"
+	if at, byClient := c.ends(); !at.IsZero() && time.Until(at) < patience {
+		patience, reason = time.Until(at), "timeouts.total of the route"
+		if byClient {
+			reason = clientsOwn
+		}
 	}
 	return max(patience, 0), reason
 }
+
+// clientsOwn is the limit that the client has set.
+const clientsOwn = "the client's own deadline"
 
 // checkClient makes sure, before anything is executed for it, that the client
 // is still there.
@@ -193,8 +234,12 @@ func (c *call) checkClient() held {
 			return c.bodyFailed(err)
 		}
 	}
-	if c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()) {
+	switch {
+	case c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()):
 		return held{code: codeGone}
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		// The pod came in the same moment.
+		return held{code: c.answer(tooLate)}
 	}
 	return held{}
 }
@@ -215,6 +260,6 @@ func (c *call) queueFull(what string, limit refusedBy) *answer.Answer {
 	return &answer.Answer{
 		Reason:     answer.QueueFull,
 		Message:    "Too many " + what + " are held already while no replica is free.",
-		RetryAfter: c.target.estimate(),
+		RetryAfter: c.target.retryAfter(),
 	}
 }

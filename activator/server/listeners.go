@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"github.com/rawserve/rawserve/internal/budget"
 )
 
 // listeners are the open ports, all served by one http.Server.
@@ -31,8 +33,9 @@ func (l *listeners) open() map[int]net.Listener {
 	return maps.Clone(l.ports)
 }
 
-// listen opens a port and serves it. It returns once connections are accepted.
-func (l *listeners) listen(port int) error {
+// listen opens a port and serves it, as many connections at a time as conns has room
+// for. It returns once connections are accepted.
+func (l *listeners) listen(port int, conns *budget.Budget) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -44,7 +47,7 @@ func (l *listeners) listen(port int) error {
 	}
 	l.ports[port] = ln
 	l.served.Go(func() {
-		err := l.server.Serve(l.crowd.listener(ln))
+		err := l.server.Serve(l.crowd.listener(ln, conns))
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.ports[port] == ln {

@@ -1,19 +1,25 @@
 package server
 
 import (
+	"bufio"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // metrics are those of the process as a whole. What a route or a target has of its
-// own is counted there and read by a routeCollector.
+// own is counted there and printed by writeRoutes.
 type metrics struct {
-	registry *prometheus.Registry
-	refused  *prometheus.CounterVec
-	starts   prometheus.Histogram
-	raises   prometheus.Histogram
+	registry  *prometheus.Registry
+	refused   *prometheus.CounterVec
+	malformed *prometheus.CounterVec
+	starts    prometheus.Histogram
+	raises    prometheus.Histogram
 }
 
 func newMetrics(s *Server) *metrics {
@@ -23,6 +29,10 @@ func newMetrics(s *Server) *metrics {
 			Name: "rawserve_activator_refused_total",
 			Help: "Connections and requests refused, by the limit that was reached.",
 		}, []string{"limit"}),
+		malformed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rawserve_activator_malformed_total",
+			Help: "Connections ended with 400 because servers would not agree on what came in on them, by what was wrong.",
+		}, []string{"reason"}),
 		starts: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "rawserve_activator_start_duration_seconds",
 			Help:    "Time from the first held request to the first ready pod.",
@@ -37,7 +47,10 @@ func newMetrics(s *Server) *metrics {
 	for _, limit := range allRefusedBy {
 		m.refused.WithLabelValues(string(limit))
 	}
-	m.registry.MustRegister(m.refused, m.starts, m.raises, &routeCollector{s}, &processCollector{s}, &sightCollector{s},
+	for _, reason := range strict.Reasons {
+		m.malformed.WithLabelValues(string(reason))
+	}
+		m.registry.MustRegister(m.refused, m.malformed, m.starts, m.raises, &processCollector{s}, &sightCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -45,6 +58,38 @@ func newMetrics(s *Server) *metrics {
 func (m *metrics) refuse(limit refusedBy)     { m.refused.WithLabelValues(string(limit)).Inc() }
 func (m *metrics) started(took time.Duration) { m.starts.Observe(took.Seconds()) }
 func (m *metrics) raised(took time.Duration)  { m.raises.Observe(took.Seconds()) }
+
+// scrapes is how many may read the metrics at a time: of ten thousand routes they are
+// 90 MB of text, and some reader may be slow.
+const scrapes = 2
+
+// serveMetrics serves /metrics in the text format, which every reader takes.
+func (s *Server) serveMetrics() http.Handler {
+	turns := make(chan struct{}, scrapes)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+		default:
+			http.Error(w, "others read the metrics already; try again", http.StatusServiceUnavailable)
+			return
+		}
+		families, err := s.metrics.registry.Gather()
+		if err != nil {
+			// What was gathered is right; the kernel may not tell about the process.
+			s.log.Debug("some metrics are missing", "error", err)
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		out := bufio.NewWriterSize(w, 64<<10)
+		for _, f := range families {
+			if _, err := expfmt.MetricFamilyToText(out, f); err != nil {
+				return // the reader is gone
+			}
+		}
+		s.writeRoutes(out, time.Now())
+		_ = out.Flush()
+	})
+}
 
 // processCollector reads what is inside when somebody asks, and what may be.
 type processCollector struct{ s *Server }
@@ -128,16 +173,18 @@ func (c *sightCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect is for the registry.
 func (c *sightCollector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter{ch: ch}
+	counter := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
 	if a := c.s.access; a != nil {
-		e.counter(recordsDesc, a.written.Load(), "written")
-		e.counter(recordsDesc, a.suppressed.Load(), "suppressed")
-		e.counter(recordsDesc, a.dropped.Load(), "dropped")
+		counter(recordsDesc, a.written.Load(), "written")
+		counter(recordsDesc, a.suppressed.Load(), "suppressed")
+		counter(recordsDesc, a.dropped.Load(), "dropped")
 	}
 	if t := c.s.tracing; t != nil {
-		e.counter(spansDesc, t.gate.exported.Load(), "exported")
-		e.counter(spansDesc, t.gate.failed.Load(), "failed")
-		e.counter(spansDesc, t.gate.dropped.Load(), "dropped")
-		e.counter(limitedDesc, t.limited.Load())
+		counter(spansDesc, t.gate.exported.Load(), "exported")
+		counter(spansDesc, t.gate.failed.Load(), "failed")
+		counter(spansDesc, t.gate.dropped.Load(), "dropped")
+		counter(limitedDesc, t.limited.Load())
 	}
 }

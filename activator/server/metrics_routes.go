@@ -1,140 +1,222 @@
 package server
 
 import (
+	"bufio"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/durations"
 )
 
-// routeCollector publishes what routes and their targets have counted. Only routes
-// that are served have series, and only revisions that a route leads to, so that
-// their number follows the configuration and nothing that a client sends.
+// What routes and their targets have counted is written as text at once, and not by
+// way of Prometheus' registry: that would make an object of each of a million series
+// and keep them all until the last, 600 MiB and 20 s for ten thousand routes.
 //
-// Counters are there from the start, so that no increase is missed. A histogram
-// comes with its first observation: it is most of the series, and of ten thousand
-// routes most are at rest.
-type routeCollector struct{ s *Server }
+// Only routes that are served have series, and only revisions that a route leads to,
+// so that their number follows the configuration and nothing that a client sends.
+//
+// Counters are there from the start, at zero: what a series begins with is no increase
+// to Prometheus. So is the histogram of the queue, for the one start in a day is what
+// it is read for. The two others are half of the series and come with the first
+// request, for of ten thousand routes most are at rest.
 
-var (
-	routeLabels  = []string{"namespace", "route"}
-	targetLabels = []string{"namespace", "route", "revision"}
-)
-
-func routeDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("rawserve_activator_"+name, help, append(append([]string{}, routeLabels...), labels...), nil)
+// routeRow and targetRow are a route and a target with their labels as text.
+type routeRow struct {
+	labels string
+	rt     *route
 }
 
-func targetDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("rawserve_activator_"+name, help, append(append([]string{}, targetLabels...), labels...), nil)
+type targetRow struct {
+	labels string
+	t      *target
 }
 
-var (
-	waitingDesc    = routeDesc("waiting_requests", "Requests held now.")
-	oldestDesc     = routeDesc("oldest_wait_seconds", "Time since the arrival of the request that has been held longest; 0 if none is held.")
-	insideDesc     = routeDesc("forwarded_requests", "Requests forwarded and not ended.")
-	rejectionsDesc = routeDesc("rejections_total", "Requests that the activator answered itself, by the reason it gave.", "reason")
-
-	requestsDesc  = targetDesc("requests_total", "Requests by the class of their status, in gRPC of what its status means; gone: the client has hung up, cut: the response broke off. Without a revision: answered before one was chosen.", "code")
-	durationDesc  = targetDesc("request_duration_seconds", "Time from a request's arrival to its end, the hold included.")
-	firstByteDesc = targetDesc("first_byte_seconds", "Time from a request's arrival to the header of the pod's response, the hold included.")
-	queuedDesc    = targetDesc("queue_duration_seconds", "Time that requests were held, of those that were.")
-	retriesDesc   = targetDesc("retries_total", "Attempts beyond the first, after a pod that had none of the request.")
-	ejectionsDesc = targetDesc("ejections_total", "Pods taken out before their readiness told, by cause; unreachable: no connection, refused: the agent says that the server is down or the pod goes, broken: the server broke the connection before it answered.", "cause")
-	startsDesc    = targetDesc("starts_total", "Starts for which requests waited, by result.", "result")
-	raisesDesc    = targetDesc("scale_raises_total", "Writes that raise a scale from zero, by result.", "result")
-	failingDesc   = targetDesc("start_failing", "1 while requests are answered StartFailed, 0 otherwise.")
-	readyDesc     = targetDesc("ready_pods", "Pods that may get requests.")
-	loadDesc      = targetDesc("target_requests", "Requests that pods have of this activator now.")
-)
-
-// Describe is for the registry.
-func (c *routeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		waitingDesc, oldestDesc, insideDesc, rejectionsDesc, requestsDesc, durationDesc, firstByteDesc, queuedDesc,
-		retriesDesc, ejectionsDesc, startsDesc, raisesDesc, failingDesc, readyDesc, loadDesc,
-	} {
-		ch <- d
-	}
-}
-
-// Collect is for the registry.
-func (c *routeCollector) Collect(ch chan<- prometheus.Metric) {
-	now := time.Now()
-	for _, rt := range *c.s.routeList.Load() {
-		collectRoute(emitter{ch, []string{rt.key.Namespace, rt.key.Name}}, rt, now)
+// writeRoutes prints the metrics of all routes.
+func (s *Server) writeRoutes(w *bufio.Writer, now time.Time) {
+	list := *s.routeList.Load()
+	routes := make([]routeRow, 0, len(list))
+	targets := make([]targetRow, 0, len(list))
+	for _, rt := range list {
+		labels := `namespace="` + escaped(rt.key.Namespace) + `",route="` + escaped(rt.key.Name) + `"`
+		routes = append(routes, routeRow{labels, rt})
 		for _, t := range rt.plan.Load().targets {
-			collectTarget(emitter{ch, []string{rt.key.Namespace, rt.key.Name, t.revision}}, t)
+			targets = append(targets, targetRow{labels + `,revision="` + escaped(t.revision) + `"`, t})
+		}
+	}
+	e := &exposition{w: w}
+	e.ofRoutes(routes, now)
+	e.requests(routes, targets)
+	e.histograms(targets)
+	e.ofTargets(targets)
+}
+
+func (e *exposition) ofRoutes(rows []routeRow, now time.Time) {
+	e.family("waiting_requests", "gauge", "Requests held now.")
+	for _, r := range rows {
+		e.whole(r.labels, r.rt.waiting.Read(now).InFlight)
+	}
+	e.family("oldest_wait_seconds", "gauge", "Time since the arrival of the request that has been held longest; 0 if none is held.")
+	for _, r := range rows {
+		oldest := 0.0
+		if at := r.rt.holdings.oldest(); !at.IsZero() {
+			oldest = now.Sub(at).Seconds()
+		}
+		e.sample("", r.labels, oldest)
+	}
+	e.family("forwarded_requests", "gauge", "Requests forwarded and not ended.")
+	for _, r := range rows {
+		e.whole(r.labels, r.rt.forwarded.Read(now).InFlight)
+	}
+	e.family("rejections_total", "counter", "Requests that the activator answered itself, by the reason it gave.")
+	for _, r := range rows {
+		r.rt.counters.rejected.Each(func(reason answer.Reason, n int64) { e.whole(r.labels+`,reason="`+string(reason)+`"`, n) })
+	}
+}
+
+func (e *exposition) requests(routes []routeRow, targets []targetRow) {
+	e.family("requests_total", "counter", "Requests by the class of their status, in gRPC of what its status means; gone: the client has hung up, cut: the response broke off. Without a revision: answered before one was chosen.")
+	for _, r := range routes {
+		for i, class := range codeClasses {
+			if n := r.rt.counters.early[i].Load(); n > 0 || class == "4xx" || class == "5xx" {
+				e.whole(r.labels+`,revision="",code="`+class+`"`, n)
+			}
+		}
+	}
+	for _, r := range targets {
+		for i, class := range codeClasses {
+			e.whole(r.labels+`,code="`+class+`"`, r.t.counters.ended[i].Load())
 		}
 	}
 }
 
-func collectRoute(e emitter, rt *route, now time.Time) {
-	e.gauge(waitingDesc, float64(rt.waiting.Read(now).InFlight))
-	e.gauge(insideDesc, float64(rt.forwarded.Read(now).InFlight))
-	oldest := 0.0
-	if at := rt.holdings.oldest(); !at.IsZero() {
-		oldest = now.Sub(at).Seconds()
+func (e *exposition) histograms(rows []targetRow) {
+	e.family("queue_duration_seconds", "histogram", "Time that requests were held, of those that were.")
+	for _, r := range rows {
+		e.histogram(r.labels, r.t.counters.queued.Read())
 	}
-	e.gauge(oldestDesc, oldest)
-	rt.counters.rejected.Each(func(r answer.Reason, n int64) { e.counter(rejectionsDesc, n, string(r)) })
-	for i, class := range codeClasses {
-		if n := rt.counters.early[i].Load(); n > 0 || class == "4xx" || class == "5xx" {
-			e.counter(requestsDesc, n, "", class)
+	used := func(t *target) bool { return t.counters.duration.Read().Count > 0 }
+	e.family("request_duration_seconds", "histogram", "Time from a request's arrival to its end, the hold included.")
+	for _, r := range rows {
+		if used(r.t) {
+			e.histogram(r.labels, r.t.counters.duration.Read())
+		}
+	}
+	e.family("first_byte_seconds", "histogram", "Time from a request's arrival to the header of the pod's response, the hold included.")
+	for _, r := range rows {
+		if used(r.t) {
+			e.histogram(r.labels, r.t.counters.firstByte.Read())
 		}
 	}
 }
 
-func collectTarget(e emitter, t *target) {
-	k := &t.counters
-	for i, class := range codeClasses {
-		e.counter(requestsDesc, k.ended[i].Load(), class)
+func (e *exposition) ofTargets(rows []targetRow) {
+	e.family("retries_total", "counter", "Attempts beyond the first, after a pod that had none of the request.")
+	for _, r := range rows {
+		e.whole(r.labels, r.t.counters.retries.Load())
 	}
-	e.histogram(durationDesc, &k.duration)
-	e.histogram(firstByteDesc, &k.firstByte)
-	e.histogram(queuedDesc, &k.queued)
-	e.counter(retriesDesc, k.retries.Load())
-	for i, cause := range ejectionCauses {
-		e.counter(ejectionsDesc, k.ejections[i].Load(), cause)
+	e.family("ejections_total", "counter", "Pods taken out before their readiness told, by cause; unreachable: no connection, refused: the agent says that the server is down or the pod goes, broken: the server broke the connection before it answered.")
+	for _, r := range rows {
+		for i, cause := range ejectionCauses {
+			e.whole(r.labels+`,cause="`+cause+`"`, r.t.counters.ejections[i].Load())
+		}
 	}
-	e.counter(startsDesc, k.started.Load(), "started")
-	e.counter(startsDesc, k.failed.Load(), "failed")
-	e.counter(raisesDesc, k.raised.Load(), "raised")
-	e.counter(raisesDesc, k.unraised.Load(), "failed")
-	failing := 0.0
-	if t.answer.Load() != nil {
-		failing = 1
+	e.family("starts_total", "counter", "Starts for which requests waited, by result.")
+	for _, r := range rows {
+		e.whole(r.labels+`,result="started"`, r.t.counters.started.Load())
+		e.whole(r.labels+`,result="failed"`, r.t.counters.failed.Load())
 	}
-	e.gauge(failingDesc, failing)
-	ready, outstanding := t.pool.Load()
-	e.gauge(readyDesc, float64(ready))
-	e.gauge(loadDesc, float64(outstanding))
+	e.family("scale_raises_total", "counter", "Writes that raise a scale from zero, by result.")
+	for _, r := range rows {
+		e.whole(r.labels+`,result="raised"`, r.t.counters.raised.Load())
+		e.whole(r.labels+`,result="failed"`, r.t.counters.unraised.Load())
+	}
+	e.family("start_failing", "gauge", "1 while requests are answered StartFailed, 0 otherwise.")
+	for _, r := range rows {
+		n := int64(0)
+		if r.t.answer.Load() != nil {
+			n = 1
+		}
+		e.whole(r.labels, n)
+	}
+	e.family("ready_pods", "gauge", "Pods that may get requests.")
+	for _, r := range rows {
+		ready, _ := r.t.pool.Load()
+		e.whole(r.labels, int64(ready))
+	}
+	e.family("target_requests", "gauge", "Requests that pods have of this activator now.")
+	for _, r := range rows {
+		_, outstanding := r.t.pool.Load()
+		e.whole(r.labels, int64(outstanding))
+	}
 }
 
-// emitter sends metrics with the same first labels.
-type emitter struct {
-	ch     chan<- prometheus.Metric
-	labels []string
+// exposition writes Prometheus' text format, one family after the other. What cannot
+// be written any more shows when the writer is flushed.
+type exposition struct {
+	w    *bufio.Writer
+	name string
+	buf  []byte
 }
 
-func (e emitter) gauge(d *prometheus.Desc, v float64) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, e.labels...)
+// family begins a family, whose name is name with our prefix.
+func (e *exposition) family(name, kind, help string) {
+	e.name = "rawserve_activator_" + name
+	_, _ = e.w.WriteString("# HELP " + e.name + " " + help + "\n# TYPE " + e.name + " " + kind + "\n")
 }
 
-func (e emitter) counter(d *prometheus.Desc, n int64, more ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append(e.labels[:len(e.labels):len(e.labels)], more...)...)
+func (e *exposition) sample(suffix, labels string, v float64) {
+	e.series(suffix, labels)
+	e.buf = append(strconv.AppendFloat(e.buf, v, 'g', -1, 64), '\n')
+	_, _ = e.w.Write(e.buf)
 }
 
-func (e emitter) histogram(d *prometheus.Desc, h *durations.Histogram) {
-	r := h.Read()
-	if r.Count == 0 {
-		return
-	}
-	buckets := make(map[float64]uint64, len(durations.Bounds))
+func (e *exposition) whole(labels string, n int64) {
+	e.series("", labels)
+	e.buf = append(strconv.AppendInt(e.buf, n, 10), '\n')
+	_, _ = e.w.Write(e.buf)
+}
+
+func (e *exposition) series(suffix, labels string) {
+	e.buf = append(e.buf[:0], e.name...)
+	e.buf = append(e.buf, suffix...)
+	e.buf = append(e.buf, '{')
+	e.buf = append(e.buf, labels...)
+	e.buf = append(e.buf, "} "...)
+}
+
+// bucketLabels are the labels le of the buckets, the last for what is above all bounds.
+var bucketLabels = func() (out [len(durations.Bounds) + 1]string) {
 	for i, bound := range durations.Bounds {
-		buckets[bound.Seconds()] = r.Buckets[i]
+		out[i] = `,le="` + strconv.FormatFloat(bound.Seconds(), 'g', -1, 64) + `"`
 	}
-	e.ch <- prometheus.MustNewConstHistogram(d, r.Count, r.Sum.Seconds(), buckets, e.labels...)
+	out[len(durations.Bounds)] = `,le="+Inf"`
+	return out
+}()
+
+func (e *exposition) histogram(labels string, r durations.Reading) {
+	for i := range bucketLabels {
+		n := r.Count
+		if i < len(r.Buckets) {
+			n = r.Buckets[i]
+		}
+		e.buf = append(e.buf[:0], e.name...)
+		e.buf = append(e.buf, "_bucket{"...)
+		e.buf = append(e.buf, labels...)
+		e.buf = append(e.buf, bucketLabels[i]...)
+		e.buf = append(e.buf, "} "...)
+		e.buf = append(strconv.AppendUint(e.buf, n, 10), '\n')
+		_, _ = e.w.Write(e.buf)
+	}
+	e.sample("_sum", labels, r.Sum.Seconds())
+	e.sample("_count", labels, float64(r.Count))
+}
+
+// escaped is a label's value as the text format has it.
+func escaped(s string) string {
+	if !strings.ContainsAny(s, "\\\"\n") {
+		return s
+	}
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)
 }

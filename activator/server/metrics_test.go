@@ -6,18 +6,20 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/metricsdoc"
 )
 
 // scrape is what Prometheus reads.
@@ -31,18 +33,14 @@ func (r *rig) scrape() string {
 // metric is the value of a series of the rig's only target; labels are the further
 // ones, such as `code="2xx"`.
 func (r *rig) metric(name, labels string) string {
-	all := []string{`namespace="models"`, `revision="iris-predictor-00001"`, `route="iris-predictor"`}
-	switch {
-	case strings.HasPrefix(labels, "code=") || strings.HasPrefix(labels, "cause="):
-		all = append([]string{labels}, all...)
-	case strings.HasPrefix(labels, "reason="):
-		all = []string{all[0], labels, all[2]}
-	case strings.HasPrefix(labels, "result="):
-		all = []string{all[0], labels, all[1], all[2]}
-	case labels == "route":
-		all = []string{all[0], all[2]}
+	series := `namespace="models",route="iris-predictor"`
+	if labels != "route" && !strings.HasPrefix(labels, "reason=") {
+		series += `,revision="iris-predictor-00001"`
 	}
-	series := "rawserve_activator_" + name + "{" + strings.Join(all, ",") + "} "
+	if strings.Contains(labels, "=") {
+		series += "," + labels
+	}
+	series = "rawserve_activator_" + name + "{" + series + "} "
 	for line := range strings.SplitSeq(r.scrape(), "\n") {
 		if value, ok := strings.CutPrefix(line, series); ok {
 			return value
@@ -68,9 +66,26 @@ func TestTheMetricsAreWhatPrometheusExpects(t *testing.T) {
 	r.ready("a", "127.0.0.1")
 	require.Equal(t, http.StatusOK, (<-held).code)
 	r.becomes("requests_total", `code="2xx"`, "1")
-	problems, err := testutil.GatherAndLint(r.s.metrics.registry)
+	problems, err := promlint.New(strings.NewReader(r.scrape())).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)
+}
+
+// TestTheMetricsAreThoseOfTheDocumentation scrapes an activator that traces and has
+// had traffic, so that all there is has come about.
+func TestTheMetricsAreThoseOfTheDocumentation(t *testing.T) {
+	r, _ := traced(t, protocolHTTP, nil)
+	r.serve(backend(t, echo), nil)
+	held := send(client(t, false), http.MethodPost, r.url("/"), "x")
+	r.waiting(1)
+	r.ready("a", "127.0.0.1")
+	require.Equal(t, http.StatusOK, (<-held).code)
+	r.becomes("requests_total", `code="2xx"`, "1")
+	doc, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	served, err := metricsdoc.Served(strings.NewReader(r.scrape()))
+	require.NoError(t, err)
+	require.Empty(t, metricsdoc.Compare(metricsdoc.Parse(string(doc)), served, "rawserve_activator_"))
 }
 
 func TestEveryCounterOfARouteBeginsAtZero(t *testing.T) {
@@ -86,7 +101,8 @@ func TestEveryCounterOfARouteBeginsAtZero(t *testing.T) {
 	require.Equal(t, "0", r.metric("retries_total", ""))
 	require.Equal(t, "0", r.metric("starts_total", `result="started"`))
 	require.Equal(t, "0", r.metric("scale_raises_total", `result="failed"`))
-	require.Equal(t, "absent", r.metric("request_duration_seconds_count", ""), "a histogram comes with its first observation")
+	require.Equal(t, "0", r.metric("queue_duration_seconds_count", ""))
+	require.Equal(t, "absent", r.metric("request_duration_seconds_count", ""), "this one comes with the first request")
 }
 
 // TestAHeldRequestIsSeenWhileItWaitsAndAfter also covers what is written for it.
@@ -207,3 +223,83 @@ func TestAcknowledgementsThatAreNotWrittenAreCounted(t *testing.T) {
 	a.want(nil, nil)
 	require.Zero(t, a.unwritten(), "the route is gone")
 }
+
+// TestANameThatNeedsItIsEscaped: the schema of a revision's name allows any text.
+func TestANameThatNeedsItIsEscaped(t *testing.T) {
+	r := newRig(t, nil)
+	r.serve(1, func(s *v1alpha1.InferenceRouteSpec) { s.Targets[0].Revision = "a\"b\\c\nd" })
+	served, err := metricsdoc.Served(strings.NewReader(r.scrape()))
+	require.NoError(t, err)
+	require.Contains(t, served, "rawserve_activator_ready_pods")
+	require.Contains(t, r.scrape(), `revision="a\"b\\c\nd"`)
+}
+
+// TestAThirdReaderIsTurnedAway: a scrape may be long, and readers may be slow.
+func TestAThirdReaderIsTurnedAway(t *testing.T) {
+	r := newRig(t, nil)
+	h := r.s.serveMetrics()
+	leave, entered := make(chan struct{}), make(chan struct{}, scrapes)
+	done := make(chan struct{}, scrapes)
+	for range scrapes {
+		go func() {
+			h.ServeHTTP(&slowWriter{ResponseRecorder: httptest.NewRecorder(), entered: entered, leave: leave}, nil)
+			done <- struct{}{}
+		}()
+		<-entered
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, nil)
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	close(leave)
+	for range scrapes {
+		<-done
+	}
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, nil)
+	require.Equal(t, http.StatusOK, w.Code)
+}
+
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	entered, leave chan struct{}
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	select {
+	case w.entered <- struct{}{}:
+	default:
+	}
+	<-w.leave
+	return len(p), nil
+}
+
+// BenchmarkScrape reads the metrics of ten thousand routes, all of which were used.
+func BenchmarkScrape(b *testing.B) {
+	r := newRig(b, nil)
+	routes := make([]*v1alpha1.InferenceRoute, 10_000)
+	for i := range routes {
+		routes[i] = &v1alpha1.InferenceRoute{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "models", Name: fmt.Sprintf("model-%d-predictor", i), Generation: 1},
+			Spec:       v1alpha1.InferenceRouteSpec{Targets: []v1alpha1.RouteTarget{{Revision: fmt.Sprintf("model-%d-predictor-00001", i), Weight: 100}}},
+		}
+	}
+	r.s.applyRoutes(routes, time.Now())
+	for _, rt := range *r.s.routeList.Load() {
+		rt.plan.Load().targets[0].counters.duration.Observe(time.Second)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := &counting{header: http.Header{}}
+		r.s.serveMetrics().ServeHTTP(w, nil)
+		b.ReportMetric(float64(w.n)/1e6, "MB/scrape")
+	}
+}
+
+type counting struct {
+	header http.Header
+	n      int
+}
+
+func (w *counting) Header() http.Header         { return w.header }
+func (w *counting) WriteHeader(int)             {}
+func (w *counting) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }

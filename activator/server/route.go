@@ -11,7 +11,6 @@ import (
 	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/internal/answer"
-	"github.com/rawserve/rawserve/internal/budget"
 	"github.com/rawserve/rawserve/internal/inflight"
 )
 
@@ -23,8 +22,8 @@ type route struct {
 	// deleted is set when the object is gone: connections end with their responses.
 	deleted atomic.Bool
 
-	requests *budget.Budget // held requests
-	bytes    *budget.Budget // memory of their bodies
+	// shares are the route's, of its namespace's, of everybody's.
+	shares
 
 	// mu guards member, this activator's place among those that serve the route,
 	// and its telling to the pools of the plan's targets.
@@ -49,6 +48,7 @@ type plan struct {
 	split      *activator.Split
 	weights    []int32 // of the targets
 	timeouts   timeouts
+	order      activator.Order
 }
 
 type timeouts struct {
@@ -77,6 +77,7 @@ type target struct {
 	starting  bool // a starter runs
 	borrowing bool // a borrower runs
 	startup   activator.Startup
+	waits     activator.Waits
 	pods      map[string]*pod // by name
 	past      past
 }
@@ -96,10 +97,21 @@ type pod struct {
 	poke chan struct{}
 }
 
-func (t *target) estimate() time.Duration {
+// retryAfter is when it is worth to try again for whoever is turned away now.
+func (t *target) retryAfter() time.Duration {
+	_, ready := t.pool.Waiting()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.startup.Estimate()
+	return activator.RetryAfter(activator.RetryInput{
+		Now: time.Now(), Starting: t.past.waiting, Startup: t.startup, Ready: ready, Wait: t.waits.Mean(),
+	})
+}
+
+// waited notes how long a request was held that got a pod.
+func (t *target) waited(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waits = t.waits.Observe(d)
 }
 
 // portEntry is what a connection's local port leads to.

@@ -13,7 +13,6 @@ import (
 	"github.com/rawserve/rawserve/activator"
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/internal/answer"
-	"github.com/rawserve/rawserve/internal/budget"
 )
 
 // lingering is how long the listener of a deleted route stays open: that long
@@ -62,10 +61,9 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 	rt := s.routes[key]
 	if rt == nil {
 		rt = &route{
-			key:      key,
-			requests: budget.New(0, s.requests),
-			bytes:    budget.New(0, s.bytes),
-			limits:   s.newRouteLimits(),
+			key:    key,
+			shares: s.namespace(key.Namespace).part(),
+			limits: s.newRouteLimits(),
 		}
 		s.routes[key] = rt
 	}
@@ -83,7 +81,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 	}
 	rt.bytes.SetLimit(maxBytes)
 
-	next := &plan{uid: o.UID, generation: o.Generation, timeouts: timeouts{
+	next := &plan{uid: o.UID, generation: o.Generation, order: activator.NewOrder(q), timeouts: timeouts{
 		queue:     cmp.Or(o.Spec.Timeouts.Queue.Duration, s.config.Timeouts.Queue.Duration),
 		firstByte: cmp.Or(o.Spec.Timeouts.FirstByte.Duration, s.config.Timeouts.FirstByte.Duration),
 		idle:      cmp.Or(o.Spec.Timeouts.Idle.Duration, s.config.Timeouts.Idle.Duration),
@@ -212,7 +210,7 @@ func (s *Server) applyPorts(owners map[int]activator.Owner, now time.Time) {
 	}
 	clear(s.listenErrors)
 	for _, port := range opening {
-		if err := s.listeners.listen(port); err != nil {
+		if err := s.listeners.listen(port, next[port].route.conns); err != nil {
 			s.listenErrors[port] = "Cannot listen on port " + strconv.Itoa(port) + ": " + err.Error()
 			s.log.Error("cannot listen", "port", port, "error", err)
 		}
@@ -235,6 +233,7 @@ func (s *Server) forgetRoutes(ports map[int]portEntry) {
 		}
 		delete(s.routes, key)
 	}
+	s.forgetNamespaces()
 	list := make([]*route, 0, len(s.routes))
 	for _, rt := range s.routes {
 		list = append(list, rt)

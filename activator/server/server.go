@@ -24,6 +24,7 @@ import (
 	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/forward"
 	"github.com/rawserve/rawserve/internal/lifecycle"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // Options are what a Server works with.
@@ -58,20 +59,18 @@ type Server struct {
 	agents, bare *forward.Forwarder
 	probes       probeClients
 	spool        *bodyhold.Spool
-	conns        *budget.Budget // open connections
-	inside       *budget.Budget // requests inside, held or not
-	memory       *budget.Budget // what they may take
-	requests     *budget.Budget // held requests of all routes
-	bytes        *budget.Budget // memory of their bodies, part of memory
-	metrics      *metrics
-	access       *accessLog
-	tracing      *tracing
+	// shares are everybody's.
+	shares
+	metrics *metrics
+	access  *accessLog
+	tracing *tracing
 
 	// ports is the table that requests look their route up in.
 	ports atomic.Pointer[map[int]portEntry]
 	// routeList has the routes for readers on other goroutines.
 	routeList atomic.Pointer[[]*route]
-	// routes and listenErrors belong to the goroutine that calls applyRoutes.
+	// namespaces, routes and listenErrors belong to the goroutine that calls applyRoutes.
+	namespaces   map[string]shares
 	routes       map[types.NamespacedName]*route
 	listenErrors map[int]string
 
@@ -98,12 +97,16 @@ func New(o Options) (*Server, error) {
 	replay := budget.New(replayTotal, memory)
 	s := &Server{
 		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
-		started:      time.Now(),
-		probes:       newProbeClients(),
-		conns:        budget.New(o.Config.Limits.MaxConnections, nil),
-		inside:       budget.New(o.Config.Limits.MaxRequests, nil),
-		memory:       memory,
-		requests:     budget.New(q.MaxRequestsTotal, nil),
+		started: time.Now(),
+		probes:  newProbeClients(),
+		shares: shares{
+			conns:    budget.New(o.Config.Limits.MaxConnections, nil),
+			inside:   budget.New(o.Config.Limits.MaxRequests, nil),
+			memory:   memory,
+			requests: budget.New(q.MaxRequestsTotal, nil),
+			bytes:    budget.New(q.MaxBytesTotal.Value(), memory),
+		},
+		namespaces:   map[string]shares{},
 		routes:       map[types.NamespacedName]*route{},
 		listenErrors: map[int]string{},
 		cutoff:       make(chan struct{}),
@@ -115,7 +118,6 @@ func New(o Options) (*Server, error) {
 	toAgents.FromPeer, toAgents.IdleTimeout = true, time.Minute
 	toPods.IdleTimeout = time.Second
 	s.agents, s.bare = forward.New(toAgents), forward.New(toPods)
-	s.bytes = budget.New(q.MaxBytesTotal.Value(), memory)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.index.init()
 	s.access = newAccessLog(o.Config.AccessLog, o.Log)
@@ -138,7 +140,7 @@ func New(o Options) (*Server, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           http.HandlerFunc(s.admit),
+		Handler:           s,
 		Protocols:         &protocols,
 		ConnContext:       clientconn.Context,
 		ReadHeaderTimeout: o.Config.Timeouts.Header.Duration,
@@ -149,11 +151,19 @@ func New(o Options) (*Server, error) {
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
+	crowd := newCrowd(func() { s.metrics.refuse(refusedByConnections) }, s.malformed)
+	s.http.ConnState = crowd.note
 	s.listeners = &listeners{
-		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{},
-		crowd: newCrowd(s.conns, func() { s.metrics.refuse(refusedByConnections) }),
+		server: s.http, host: o.Config.BindAddress, log: o.Log, ports: map[int]net.Listener{}, crowd: crowd,
 	}
 	return s, nil
+}
+
+// malformed is told of connections on which something came in that not every
+// server would read alike. The answer is that of http.Server.
+func (s *Server) malformed(c *strict.Conn, why strict.Reason) {
+	s.metrics.malformed.WithLabelValues(string(why)).Inc()
+	s.log.Debug("malformed request refused", "reason", why, "client", c.RemoteAddr().String())
 }
 
 // Serve is the data path: it serves the listeners that Watch opens until ctx is

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // conns are the connections of the data ports. They are known so that a drain can
@@ -28,12 +30,17 @@ type conns struct {
 	all map[*conn]struct{}
 	// goodbyes are being said. Some wait for clients that do not read.
 	goodbyes sync.WaitGroup
+	closing  strict.Closing
+	// malformed is told of those on which something ambiguous came in.
+	malformed func(*strict.Conn, strict.Reason)
 }
 
 // conn is one connection.
 type conn struct {
-	*net.TCPConn
-	frames frameWriter
+	strict.Conn
+	frames  frameWriter
+	closing *strict.Closing
+	closed  sync.Once
 	// busy: a request is inside.
 	busy atomic.Bool
 	// heard is when the client sent something or got the end of a response, in Unix
@@ -45,11 +52,18 @@ type conn struct {
 
 // Read reads from the client and notes when.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
+	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.heard.Store(time.Now().UnixNano())
 	}
 	return n, err
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	err := net.ErrClosed
+	c.closed.Do(func() { err = c.closing.Close(&c.Conn) })
+	return err
 }
 
 // Write writes to the client.
@@ -71,7 +85,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if !ok {
 		return accepted, nil
 	}
-	c := &conn{TCPConn: tcp}
+	c := &conn{Conn: strict.Conn{TCPConn: tcp, Refused: l.conns.malformed}, closing: &l.conns.closing}
 	c.frames.w = tcp
 	c.heard.Store(time.Now().UnixNano())
 	l.conns.mu.Lock()
@@ -96,6 +110,9 @@ func (s *conns) note(nc net.Conn, state http.ConnState) {
 		c.heard.Store(time.Now().UnixNano())
 		c.busy.Store(false)
 	case http.StateClosed, http.StateHijacked:
+		if state == http.StateHijacked {
+			c.Hijacked()
+		}
 		s.mu.Lock()
 		delete(s.all, c)
 		s.mu.Unlock()
@@ -130,8 +147,11 @@ func (s *conns) goodbye(c *conn) {
 	}
 }
 
-// wait waits for goodbyes. Those end at the latest with their connections.
-func (s *conns) wait() { s.goodbyes.Wait() }
+// wait waits for goodbyes and closings. Those end at the latest with their connections.
+func (s *conns) wait() {
+	s.goodbyes.Wait()
+	s.closing.Wait()
+}
 
 // closeIdle closes the connections without a request on which nothing has come in
 // since the given time, nor a response ended.

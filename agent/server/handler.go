@@ -210,8 +210,10 @@ func (c *call) answer(reason answer.Reason, message string) int {
 	if cut {
 		c.body.Close()
 	}
-	// Over HTTP/2 what is not read concerns only its stream.
-	if c.r.ProtoMajor == 1 && (cut || c.s.draining.Load() != nil) {
+	// Over HTTP/2 what is not read concerns only its stream. Of a malformed body nobody
+	// knows the end, so nothing can follow it.
+	broken := reason == answer.BadRequest
+	if c.r.ProtoMajor == 1 && (cut || broken || c.s.draining.Load() != nil) {
 		c.w.Header().Set("Connection", "close")
 	}
 	a.Write(c.w, c.r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rawserve/rawserve/internal/answer"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // writeMetrics prints the agent's metrics in Prometheus' text format. Prometheus'
@@ -24,6 +25,10 @@ func (s *Server) writeMetrics(w io.Writer) {
 	t.rejected.Each(func(r answer.Reason, n int64) {
 		fmt.Fprintf(w, "rawserve_agent_rejections_total{reason=%q} %d\n", r, n)
 	})
+	head(w, "rawserve_agent_malformed_total", "counter", "Connections ended with 400 because servers would not agree on what came in on them, by what was wrong.")
+	for i, reason := range strict.Reasons {
+		fmt.Fprintf(w, "rawserve_agent_malformed_total{reason=%q} %d\n", reason, t.malformed[i].Load())
+	}
 	gauge(w, "rawserve_agent_inflight_requests", "Requests in the pod, those that wait included.", float64(inside.InFlight))
 	head(w, "rawserve_agent_inflight_request_seconds_total", "counter", "Integral of the requests in the pod over time.")
 	fmt.Fprintf(w, "rawserve_agent_inflight_request_seconds_total %g\n", inside.InFlightSeconds)

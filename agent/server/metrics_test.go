@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rawserve/rawserve/agent"
+	"github.com/rawserve/rawserve/internal/metricsdoc"
 )
 
 // readyProbe asks a server that says yes.
@@ -31,6 +33,11 @@ func TestTheMetricsAreWhatPrometheusExpects(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)
+	doc, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	served, err := metricsdoc.Served(strings.NewReader(text))
+	require.NoError(t, err)
+	require.Empty(t, metricsdoc.Compare(metricsdoc.Parse(string(doc)), served, "rawserve_agent_"))
 	require.Contains(t, text, "rawserve_agent_server_ready_timestamp_seconds")
 	require.Contains(t, text, "rawserve_agent_max_requests 1\n")
 	require.Contains(t, text, "rawserve_agent_max_queued_requests 100\n")

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/forward"
 	"github.com/rawserve/rawserve/internal/lifecycle"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 const (
@@ -96,6 +98,7 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 		upstreams: map[int]string{},
 		cutoff:    make(chan struct{}), drainBegun: make(chan struct{}, 1),
 	}
+	s.conns.malformed = s.malformed
 	if config.SpoolDir != "" && s.limiter != nil {
 		spool, err := bodyhold.NewSpool(bodyhold.SpoolOptions{
 			Dir: config.SpoolDir, MaxEach: spoolEach, MaxTotal: spoolTotal,
@@ -132,6 +135,13 @@ func New(config Config, log *slog.Logger) (*Server, error) {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// malformed is told of connections on which something came in that not every
+// server would read alike. The answer is that of http.Server.
+func (s *Server) malformed(c *strict.Conn, why strict.Reason) {
+	s.traffic.malformed[slices.Index(strict.Reasons[:], why)].Add(1)
+	s.log.Debug("malformed request refused", "reason", why, "client", c.RemoteAddr().String())
 }
 
 // Listen opens the ports of the configuration.

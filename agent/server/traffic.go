@@ -8,12 +8,14 @@ import (
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/durations"
 	"github.com/rawserve/rawserve/internal/inflight"
+	"github.com/rawserve/rawserve/internal/strict"
 )
 
 // traffic is what is measured of the requests.
 type traffic struct {
 	inside    inflight.Counter
 	codes     [len(codeClasses)]atomic.Int64
+	malformed [len(strict.Reasons)]atomic.Int64 // connections
 	duration  durations.Histogram
 	firstByte durations.Histogram
 	waited    durations.Histogram

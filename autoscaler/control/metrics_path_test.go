@@ -1,15 +1,36 @@
 package control
 
 import (
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/api/rawserve/v1alpha1"
+	"github.com/rawserve/rawserve/internal/metricsdoc"
 )
+
+func TestTheMetricsAreThoseOfTheDocumentation(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := newMetrics(registry)
+	require.NoError(t, err)
+	m.desired.WithLabelValues("models", "iris")
+	m.ready.WithLabelValues("models", "iris")
+	m.scaled.WithLabelValues("up", "ok")
+	m.errors.WithLabelValues("scalers")
+	registry.MustRegister(&pathCollector{routes: func() []*v1alpha1.InferenceRoute {
+		return []*v1alpha1.InferenceRoute{{Status: v1alpha1.InferenceRouteStatus{Path: v1alpha1.PathStatus{Mode: v1alpha1.PathDirect}}}}
+	}})
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	doc, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	require.Empty(t, metricsdoc.Compare(metricsdoc.Parse(string(doc)), metricsdoc.OfFamilies(families), "rawserve_scaler_", "rawserve_route_"))
+}
 
 func TestThePathOfEachRouteIsPublished(t *testing.T) {
 	route := func(name string, generation, observed int64, path v1alpha1.PathStatus) *v1alpha1.InferenceRoute {

@@ -16,6 +16,9 @@ const (
 	OverShare Refusal = "OverShare"
 )
 
+// NoLimit is the limit of a share that has none of its own.
+const NoLimit = -1
+
 // Budget is an amount of which shares are taken and given back. Taking never
 // blocks. A nil Budget is unlimited.
 type Budget struct {
@@ -41,8 +44,7 @@ func New(limit int64, parent *Budget) *Budget {
 // first few units it gets as long as there are any, also when the share of a
 // namespace that it belongs to is used up.
 //
-// With an alpha of 8 one of 900 units gets 800, and two get 423 each. A budget
-// with limit 0 has none of its own.
+// With an alpha of 8 one of 900 units gets 800, and two get 423 each.
 func NewShare(limit int64, parent *Budget, alpha int64) *Budget {
 	b := New(limit, parent)
 	b.alpha = alpha
@@ -71,7 +73,7 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 	refusal := Granted
 	spared = spared || b.alpha > 0 && used <= b.floor()
 	switch limit := b.limit.Load(); {
-	case used > limit && (b.alpha == 0 || limit > 0):
+	case limit != NoLimit && used > limit:
 		refusal = Full
 	case b.alpha > 0 && !spared && used > b.alpha*max(b.parent.free(), 0):
 		refusal = OverShare
@@ -111,7 +113,7 @@ func (b *Budget) free() int64 {
 		return limit - used
 	}
 	left := b.alpha*max(b.parent.free(), 0) - used
-	if limit > 0 {
+	if limit != NoLimit {
 		left = min(left, limit-used)
 	}
 	return left
@@ -120,7 +122,7 @@ func (b *Budget) free() int64 {
 // full reports whether what is shared has no room for n more units, whoever wants them.
 func (b *Budget) full(n int64) bool {
 	for ; b != nil; b = b.parent {
-		if limit := b.limit.Load(); limit > 0 && b.used.Load()+n > limit {
+		if limit := b.limit.Load(); limit != NoLimit && b.used.Load()+n > limit {
 			return true
 		}
 	}

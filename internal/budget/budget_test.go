@@ -50,10 +50,10 @@ func flood(b *Budget) (n int64, why Refusal) {
 
 func TestAFloodLeavesRoomForOthers(t *testing.T) {
 	all := New(900, nil)
-	got, why := flood(NewShare(0, all, 8))
+	got, why := flood(NewShare(NoLimit, all, 8))
 	require.EqualValues(t, 800, got)
 	require.Equal(t, OverShare, why)
-	quiet := NewShare(0, all, 8)
+	quiet := NewShare(NoLimit, all, 8)
 	for range 10 {
 		require.True(t, quiet.Take(1))
 	}
@@ -61,7 +61,7 @@ func TestAFloodLeavesRoomForOthers(t *testing.T) {
 
 func TestFloodsShareWhatThereIs(t *testing.T) {
 	all := New(900, nil)
-	a, b := NewShare(0, all, 8), NewShare(0, all, 8)
+	a, b := NewShare(NoLimit, all, 8), NewShare(NoLimit, all, 8)
 	for a.Take(1) || b.Take(1) {
 	}
 	// The first has what it took while it was alone until some of it comes back.
@@ -79,14 +79,14 @@ func TestFloodsShareWhatThereIs(t *testing.T) {
 // of one namespace take all they get.
 func TestFloodsOfOneNamespaceLeaveRoomForItsOthersAndForOtherNamespaces(t *testing.T) {
 	all := New(10_000, nil)
-	namespace := NewShare(0, all, 8)
+	namespace := NewShare(NoLimit, all, 8)
 	for range 10 {
-		_, why := flood(NewShare(0, namespace, 8))
+		_, why := flood(NewShare(NoLimit, namespace, 8))
 		require.Equal(t, OverShare, why)
 	}
 	require.Greater(t, namespace.Used(), int64(8_000))
-	require.True(t, NewShare(0, namespace, 8).Take(1), "a quiet route of the namespace")
-	require.True(t, NewShare(0, NewShare(0, all, 8), 8).Take(100), "a route of another namespace")
+	require.True(t, NewShare(NoLimit, namespace, 8).Take(1), "a quiet route of the namespace")
+	require.True(t, NewShare(NoLimit, NewShare(NoLimit, all, 8), 8).Take(100), "a route of another namespace")
 }
 
 func TestAnOwnLimitIsExact(t *testing.T) {
@@ -98,7 +98,7 @@ func TestAnOwnLimitIsExact(t *testing.T) {
 func TestWhatIsUsedUpIsFullForEverybody(t *testing.T) {
 	all := New(100, nil)
 	all.Force(100)
-	require.Equal(t, Full, NewShare(0, all, 8).Try(1))
+	require.Equal(t, Full, NewShare(NoLimit, all, 8).Try(1))
 }
 
 // FuzzBudgets takes and gives at random and compares with sums.
@@ -107,8 +107,8 @@ func FuzzBudgets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, limit, alpha int64, steps []byte) {
 		limit, alpha = limit&0xffff, 1+alpha&0xf
 		all := New(limit, nil)
-		spaces := []*Budget{NewShare(0, all, alpha), NewShare(0, all, alpha)}
-		leaves := []*Budget{NewShare(0, spaces[0], alpha), NewShare(9, spaces[0], alpha), NewShare(0, spaces[1], alpha), New(5, all)}
+		spaces := []*Budget{NewShare(NoLimit, all, alpha), NewShare(NoLimit, all, alpha)}
+		leaves := []*Budget{NewShare(NoLimit, spaces[0], alpha), NewShare(9, spaces[0], alpha), NewShare(NoLimit, spaces[1], alpha), New(5, all)}
 		held := make([]int64, len(leaves))
 		for _, s := range steps {
 			i, n := int(s)%len(leaves), int64(s>>3&7)
@@ -131,7 +131,7 @@ func FuzzBudgets(f *testing.F) {
 }
 
 func BenchmarkNested(b *testing.B) {
-	leaf := NewShare(0, NewShare(0, New(1000, nil), 8), 8)
+	leaf := NewShare(NoLimit, NewShare(NoLimit, New(1000, nil), 8), 8)
 	b.ReportAllocs()
 	for b.Loop() {
 		leaf.Take(1)

@@ -17,7 +17,10 @@ type contextKey struct{}
 type Conn struct {
 	// Port is the local port of the connection; 0 where the address has none.
 	Port int
-	raw  syscall.RawConn
+	// Client is the address that the connection comes from, without a port; empty where
+	// there is none.
+	Client string
+	raw    syscall.RawConn
 }
 
 // Context is for http.Server.ConnContext.
@@ -25,6 +28,9 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	conn := &Conn{}
 	if addr, ok := c.LocalAddr().(*net.TCPAddr); ok {
 		conn.Port = addr.Port
+	}
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		conn.Client = addr.IP.String()
 	}
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {

@@ -32,6 +32,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &rawservev1alpha1.PathStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RoutePort"):
 		return &rawservev1alpha1.RoutePortApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RoutePriority"):
+		return &rawservev1alpha1.RoutePriorityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RouteQueue"):
 		return &rawservev1alpha1.RouteQueueApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RouteTarget"):

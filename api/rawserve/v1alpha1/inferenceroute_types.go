@@ -172,6 +172,46 @@ type RouteQueue struct {
 	// Absent means the activator's own default, 256Mi.
 	// +optional
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
+	// ClientHeader is the request header that tells clients apart, so that one of them
+	// cannot take all places from the others. It is trusted, so name one only where
+	// a gateway sets it. Absent means that the address counts which a connection comes from.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`
+	// +optional
+	ClientHeader string `json:"clientHeader,omitempty"`
+	// Priority says which requests are urgent. Absent means that all are alike.
+	// +optional
+	Priority *RoutePriority `json:"priority,omitempty"`
+}
+
+// RoutePriority says by a header how urgent a request is that has to wait. Those
+// that have neither a high nor a low value are in between.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.high) || has(self.low)",message="name values in high, in low or in both"
+// +kubebuilder:validation:XValidation:rule="!has(self.high) || !has(self.low) || !self.high.exists(h, h.lowerAscii() in self.low.map(l, l.lowerAscii()))",message="a value cannot be both high and low: remove it from one of them"
+type RoutePriority struct {
+	// Header is the request header whose value counts. It is trusted.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`
+	Header string `json:"header"`
+	// High has the values, in upper or lower case, whose requests are released before all others.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	// +optional
+	High []string `json:"high,omitempty"`
+	// Low has the values whose requests are released after all others, and make room for
+	// them where there is none.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	// +optional
+	Low []string `json:"low,omitempty"`
 }
 
 // RouteTimeouts bound the parts of a request's life. 0 means the activator's default.

@@ -2304,15 +2304,40 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 0
+- name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RoutePriority
+  map:
+    fields:
+    - name: header
+      type:
+        scalar: string
+      default: ""
+    - name: high
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: low
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteQueue
   map:
     fields:
+    - name: clientHeader
+      type:
+        scalar: string
     - name: maxBytes
       type:
         namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
     - name: maxRequests
       type:
         scalar: numeric
+    - name: priority
+      type:
+        namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RoutePriority
 - name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTarget
   map:
     fields:

@@ -18,6 +18,12 @@ type RouteQueueApplyConfiguration struct {
 	// MaxBytes is the largest number of bytes of request bodies held at a time.
 	// Absent means the activator's own default, 256Mi.
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
+	// ClientHeader is the request header that tells clients apart, so that one of them
+	// cannot take all places from the others. It is trusted, so name one only where
+	// a gateway sets it. Absent means that the address counts which a connection comes from.
+	ClientHeader *string `json:"clientHeader,omitempty"`
+	// Priority says which requests are urgent. Absent means that all are alike.
+	Priority *RoutePriorityApplyConfiguration `json:"priority,omitempty"`
 }
 
 // RouteQueueApplyConfiguration constructs a declarative configuration of the RouteQueue type for use with
@@ -39,5 +45,21 @@ func (b *RouteQueueApplyConfiguration) WithMaxRequests(value int32) *RouteQueueA
 // If called multiple times, the MaxBytes field is set to the value of the last call.
 func (b *RouteQueueApplyConfiguration) WithMaxBytes(value resource.Quantity) *RouteQueueApplyConfiguration {
 	b.MaxBytes = &value
+	return b
+}
+
+// WithClientHeader sets the ClientHeader field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ClientHeader field is set to the value of the last call.
+func (b *RouteQueueApplyConfiguration) WithClientHeader(value string) *RouteQueueApplyConfiguration {
+	b.ClientHeader = &value
+	return b
+}
+
+// WithPriority sets the Priority field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Priority field is set to the value of the last call.
+func (b *RouteQueueApplyConfiguration) WithPriority(value *RoutePriorityApplyConfiguration) *RouteQueueApplyConfiguration {
+	b.Priority = value
 	return b
 }
