@@ -6,7 +6,7 @@ GO          ?= go
 BIN         := bin
 COMMANDS    := controller activator agent metrics-adapter storage-initializer
 # The modules of this repository that hold code of their own.
-MODULES     := . e2e/cluster e2e/modelserver e2e/prometheus e2e/suites
+MODULES     := . e2e/cluster e2e/load e2e/modelserver e2e/prometheus e2e/suites
 LINT        := $(abspath $(BIN))/golangci-lint
 KUSTOMIZE   := $(abspath $(BIN))/kustomize
 CLUSTER     ?= rawserve
@@ -56,6 +56,10 @@ fuzz: ## Run each fuzz target for a short time (FUZZTIME, default 10s).
 .PHONY: bench
 bench: ## Run the benchmarks recorded in docs/benchmarks.md.
 	hack/bench.sh
+
+.PHONY: load
+load: ## Measure what a hop costs beside Go's proxy and Knative's parts (25 minutes; LOAD_FLAGS=-quick for two).
+	cd e2e/load && $(GO) run ./cmd/load $(LOAD_FLAGS)
 
 ##@ Check
 

@@ -60,7 +60,7 @@ binaries() {
 unit() {
   step "unit and API server tests, race detector on"
   race ./...
-  for module in e2e/cluster e2e/modelserver; do
+  for module in e2e/cluster e2e/modelserver e2e/load; do
     step "tests of $module, race detector on"
     (cd "$module" && race ./...)
   done

@@ -50,7 +50,7 @@ func newMetrics(s *Server) *metrics {
 	for _, reason := range strict.Reasons {
 		m.malformed.WithLabelValues(string(reason))
 	}
-		m.registry.MustRegister(m.refused, m.malformed, m.starts, m.raises, &processCollector{s}, &sightCollector{s},
+	m.registry.MustRegister(m.refused, m.malformed, m.starts, m.raises, &processCollector{s}, &sightCollector{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -116,7 +116,7 @@ func (e *exposition) ofTargets(rows []targetRow) {
 	for _, r := range rows {
 		e.whole(r.labels, r.t.counters.retries.Load())
 	}
-	e.family("ejections_total", "counter", "Pods taken out before their readiness told, by cause; unreachable: no connection, refused: the agent says that the server is down or the pod goes, broken: the server broke the connection before it answered.")
+	e.family("ejections_total", "counter", "Pods taken out before their readiness told, by cause; unreachable: no connection, refused: the agent says that the server is down or the pod goes, broken: the server broke the connection before it answered, silent: its node stopped to acknowledge.")
 	for _, r := range rows {
 		for i, cause := range ejectionCauses {
 			e.whole(r.labels+`,cause="`+cause+`"`, r.t.counters.ejections[i].Load())

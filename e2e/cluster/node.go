@@ -45,6 +45,43 @@ func (c *Cluster) KillNode(ctx context.Context, name string) error {
 	return nil
 }
 
+// DropNode takes the last node away for good, and returns the cluster as it is then.
+// Its pods are lost as with KillNode; Kubernetes is told that there is no such node
+// any more, so that others replace them at once.
+func (c *Cluster) DropNode(ctx context.Context) (*Cluster, error) {
+	n := c.plan.Node(c.plan.Nodes)
+	if n.Index == 1 {
+		return nil, fmt.Errorf("dropping %s: it is the only node; remove the cluster instead", n.Name())
+	}
+	unlock, err := lock(ctx, c.plan.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, nodeWithin, fmt.Errorf("not gone after %s", nodeWithin))
+	defer cancel()
+	for _, step := range []func() error{
+		func() error { return c.wipeNode(ctx, n) },
+		func() error { return endInside(ctx, []plan.Node{n}) },
+		func() error { return unmountBelow(n.Dir()) },
+		func() error { return network.RemoveNode(ctx, n) },
+		func() error { return removeGroup(ctx, c.groups.At(n.Cgroup())) },
+		func() error { return os.RemoveAll(n.Dir()) },
+		func() error {
+			_, err := c.Kubectl(ctx, nil, "delete", "node", n.Name(), "--ignore-not-found")
+			return err
+		},
+	} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("dropping %s: %w", n.Name(), err)
+		}
+	}
+	smaller := *c
+	smaller.plan.Nodes--
+	smaller.spec.Nodes--
+	return &smaller, smaller.spec.save()
+}
+
 // wipeNode leaves of a node what a machine that has just been switched on has:
 // no process, no mount, and nothing in /run.
 func (c *Cluster) wipeNode(ctx context.Context, n plan.Node) error {

@@ -376,6 +376,16 @@ func growByANode(t *testing.T, o Options) {
 	requireHealthy(t, c)
 	requireImages(t, c, "node-3", "docker.io/library/web:selftest", "docker.io/library/late:selftest")
 	kubectl(t, c, "", "rollout", "status", "daemonset/web", "--timeout=30s")
+
+	c, err = c.DropNode(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"node-1", "node-2"}, c.Nodes())
+	require.Equal(t, "node-1 node-2", kubectl(t, c, "", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"))
+	requireHealthy(t, c)
+	again, err := Up(t.Context(), o)
+	require.NoError(t, err)
+	requireHealthy(t, again)
+	require.Len(t, again.Nodes(), 3, "the name can be used again")
 }
 
 // sideBySide starts another cluster and removes it, which changes nothing.

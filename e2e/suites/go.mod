@@ -4,6 +4,7 @@ module github.com/rawserve/rawserve/e2e/suites
 go 1.26.0
 
 require (
+	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
 	github.com/rawserve/rawserve v0.0.0
 	github.com/rawserve/rawserve/e2e/cluster v0.0.0
 	github.com/rawserve/rawserve/e2e/modelserver v0.0.0-00010101000000-000000000000
@@ -39,7 +40,6 @@ require (
 	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/go-containerregistry v0.22.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/compress v1.19.2 // indirect
 	github.com/moby/spdystream v0.5.1 // indirect

@@ -75,6 +75,9 @@ func (s *server) executeHTTP(w http.ResponseWriter, r *http.Request, predict fun
 	}
 	var answer any
 	err = s.execute(r.Context(), r.URL.Path, delay, func() error {
+		if err := s.record(r.Context(), r.Header.Get(requestID)); err != nil {
+			return requestError{http.StatusInternalServerError, err.Error()}
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		s.count.body(int64(len(body)))
 		var large *http.MaxBytesError

@@ -71,12 +71,13 @@ func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
 	_, err = parseSettings(nil, lookup, io.Discard)
 	require.ErrorContains(t, err, "TESTSERVER_DELAY")
 	for name, args := range map[string][]string{
-		"a negative delay": {"--delay=-1s"},
-		"a negative count": {"--fail-every=-1"},
-		"an OK failure":    {"--fail-status=200"},
-		"no model name":    {"--model-name="},
-		"a missing folder": {"--serve-files=/does/not/exist"},
-		"a stray argument": {"serve"},
+		"a negative delay":       {"--delay=-1s"},
+		"a negative count":       {"--fail-every=-1"},
+		"an OK failure":          {"--fail-status=200"},
+		"no model name":          {"--model-name="},
+		"a missing folder":       {"--serve-files=/does/not/exist"},
+		"a ledger of no address": {"--ledger=ledger:8080"},
+		"a stray argument":       {"serve"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseSettings(args, func(string) (string, bool) { return "", false }, io.Discard)

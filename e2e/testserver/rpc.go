@@ -79,6 +79,9 @@ func (s rpcServer) ModelInfer(ctx context.Context, req *oip.ModelInferRequest) (
 	}
 	var answer *oip.ModelInferResponse
 	err = s.execute(ctx, oip.GRPCInferenceService_ModelInfer_FullMethodName, delay, func() error {
+		if err := s.record(ctx, req.Id); err != nil {
+			return status.Error(codes.Internal, err.Error())
+		}
 		s.count.body(int64(proto.Size(req)))
 		answer, err = infer(req)
 		return err
@@ -114,6 +117,9 @@ func (s rpcServer) ModelStreamInfer(stream grpc.BidiStreamingServer[oip.ModelInf
 func (s rpcServer) answerOne(ctx context.Context, stream grpc.BidiStreamingServer[oip.ModelInferRequest, oip.ModelInferResponse], req *oip.ModelInferRequest, delay time.Duration) error {
 	if err := s.rpcAdmit(req.ModelName); err != nil {
 		return err
+	}
+	if err := s.record(ctx, req.Id); err != nil {
+		return status.Error(codes.Internal, err.Error())
 	}
 	s.count.body(int64(proto.Size(req)))
 	answer, err := infer(req)

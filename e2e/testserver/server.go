@@ -33,6 +33,9 @@ type server struct {
 	log     *slog.Logger
 	name    string
 	count   counter
+	ledger  ledger
+	books   *http.Client
+	sockets *sockets
 	files   *fileStore
 	ready   atomic.Bool
 	started atomic.Int64
@@ -45,7 +48,7 @@ func newServer(set Settings, log *slog.Logger) *server {
 	if err != nil {
 		name = "unknown"
 	}
-	s := &server{set: set, log: log, name: name, crash: make(chan error, 1)}
+	s := &server{set: set, log: log, name: name, books: newBookkeeper(), sockets: newSockets(), crash: make(chan error, 1)}
 	if set.ServeFiles != "" {
 		s.files = newFileStore(set.ServeFiles)
 	}
@@ -112,11 +115,14 @@ func (s *server) serve(ctx context.Context, web *webListener, native *grpcListen
 	}
 	s.ready.Store(false)
 	s.log.Info("stopping", "inflight", s.count.snapshot().Inflight)
-	// Both drain at the same time: the grace is one for all.
+	// All drain at the same time: the grace is one for all.
+	s.sockets.end()
 	drained := make(chan struct{})
 	go func() { defer close(drained); native.drain(s.set.Grace) }()
 	err := lifecycle.Shutdown(web.server, s.set.Grace)
 	<-drained
+	s.sockets.wait()
+	s.books.CloseIdleConnections()
 	return err
 }
 
@@ -210,6 +216,8 @@ func (s *server) handler(rpc http.Handler) http.Handler {
 	mux.HandleFunc("POST /stats/reset", s.resetStats)
 	mux.HandleFunc("/echo", s.echo)
 	mux.HandleFunc("/stream", s.stream)
+	mux.HandleFunc("GET /ws", s.socket)
+	s.routeLedger(mux)
 	mux.HandleFunc("GET /{$}", s.live)
 	if s.files != nil {
 		mux.Handle("/", s.files)

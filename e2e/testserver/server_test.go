@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -249,6 +251,12 @@ func TestStreamsArriveEventByEvent(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "data: 0\n\ndata: 1\n\ndata: 2\n\n", string(body))
 
+		_, stamped, _ := r.do(t, client(t, h2c), "GET", "/stream?n=1&stamp=true", "")
+		var sent int64
+		_, err = fmt.Sscanf(stamped, "data: 0 %d", &sent)
+		require.NoError(t, err)
+		require.InDelta(t, time.Now().UnixNano(), sent, float64(time.Minute))
+
 		// The first line is here although the second takes an hour.
 		ctx, cancel := context.WithCancel(context.Background())
 		req, err := http.NewRequestWithContext(ctx, "GET", r.url+"/stream?n=2&interval=1h&format=chunk", nil)
@@ -327,4 +335,72 @@ func TestTheServerEndsWithAnErrorOnDemand(t *testing.T) {
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Equal(t, 0, run(stopped, []string{"--startup-delay=1h"}, none, &stderr), "told to stop while starting")
+}
+
+func TestAWebSocketIsEchoedAndClosedNormallyAtTheEnd(t *testing.T) {
+	r := start(t)
+	conn, resp, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(r.url, "http")+"/ws", nil)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NotEmpty(t, resp.Header.Get(nameHeader))
+	for kind, message := range map[int]string{websocket.TextMessage: "hello", websocket.BinaryMessage: "\x00\x01"} {
+		require.NoError(t, conn.WriteMessage(kind, []byte(message)))
+		gotKind, got, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, kind, gotKind)
+		require.Equal(t, message, string(got))
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	_, _, err = conn.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, <-stopped)
+	require.EqualValues(t, 1, r.count.snapshot().Completed)
+}
+
+func TestALedgerCountsTheExecutionsOfAllServersByRequest(t *testing.T) {
+	books := start(t)
+	a, b := start(t, "--ledger="+books.url), start(t, "--ledger="+books.url)
+	infer := func(r *running, id string) {
+		t.Helper()
+		req, err := http.NewRequest("POST", r.url+"/v2/models/model/infer", strings.NewReader(`{"inputs":[{"name":"x"}]}`))
+		require.NoError(t, err)
+		if id != "" {
+			req.Header.Set(requestID, id)
+		}
+		resp, err := client(t, false).Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	infer(a, "h/1")
+	infer(a, "h/2")
+	infer(b, "h/2")
+	infer(b, "")
+	_, err := a.rpc(t, a.grpc).ModelInfer(t.Context(), inferOf("a")) // its id is 7
+	require.NoError(t, err)
+	stream, err := b.rpc(t, b.grpc).ModelStreamInfer(t.Context())
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, stream.Send(inferOf("a")))
+		_, err = stream.Recv()
+		require.NoError(t, err)
+	}
+	_, body, _ := books.do(t, client(t, false), "GET", "/ledger", "")
+	require.JSONEq(t, `{"executed":6,"distinct":3,"repeated":{"h/2":2,"7":3}}`, body)
+
+	// What cannot be entered is not executed.
+	require.NoError(t, books.stop())
+	_, err = a.rpc(t, a.grpc).ModelInfer(t.Context(), inferOf("a"))
+	require.Equal(t, codes.Internal, status.Code(err))
+}
+
+func TestALedgerIsBounded(t *testing.T) {
+	l := ledger{counts: map[string]int64{}}
+	for i := range maxEntries {
+		l.counts[strconv.Itoa(i)] = 1
+	}
+	require.False(t, l.enter("one more"))
+	require.True(t, l.enter("7"))
+	require.Equal(t, map[string]int64{"7": 2}, l.entries().Repeated)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ type Settings struct {
 	Crash bool
 	// ServeFiles is a folder whose files are served.
 	ServeFiles string
+	// Ledger is the base URL of a test server that keeps count of executions by
+	// request; empty for none.
+	Ledger string
 	// Relay opens connections for HTTP CONNECT requests, so that a test outside a
 	// cluster reaches the network inside it.
 	Relay bool
@@ -59,6 +63,7 @@ func parseSettings(args []string, lookup func(string) (string, bool), stderr io.
 	f.Int64Var(&s.ExitAfterRequests, "exit-after-requests", 0, "execution in the middle of which the process exits with 1; 0 for never")
 	f.BoolVar(&s.Crash, "crash", false, "exit with 1 after the startup delay")
 	f.StringVar(&s.ServeFiles, "serve-files", "", "folder whose files are served")
+	f.StringVar(&s.Ledger, "ledger", "", "base URL of a test server in which each execution is entered by its request's id (X-Request-Id header, or a gRPC message's id)")
 	f.BoolVar(&s.Relay, "relay", false, "open connections for HTTP CONNECT requests")
 	f.DurationVar(&s.Grace, "grace", 30*time.Second, "time that requests in flight may take after SIGTERM")
 	if err := fromEnv(f, lookup); err != nil {
@@ -103,6 +108,9 @@ func (s Settings) validate() error {
 	}
 	if s.ModelName == "" {
 		errs = append(errs, errors.New(`--model-name must not be empty; "*" accepts any name`))
+	}
+	if u, err := url.Parse(s.Ledger); s.Ledger != "" && (err != nil || u.Scheme != "http" || u.Host == "") {
+		errs = append(errs, fmt.Errorf("--ledger must be a URL such as http://ledger:8080, not %q", s.Ledger))
 	}
 	if s.ServeFiles != "" {
 		if info, err := os.Stat(s.ServeFiles); err != nil || !info.IsDir() {

@@ -13,7 +13,8 @@ const maxEvents = 1_000_000
 
 // stream sends n events, by default 5, with interval between them, by default 100 ms,
 // as a text generation does: as server-sent events, or with format=chunk as plain
-// lines. It is one execution. A failure on demand breaks the stream after the events.
+// lines. With stamp=true each says when it was sent, in nanoseconds since 1970. It is one
+// execution. A failure on demand breaks the stream after the events.
 func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	n, err := strconv.Atoi(orDefault(q.Get("n"), "5"))
@@ -26,9 +27,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, fmt.Sprintf("interval must be a duration such as 50ms, not %q", q.Get("interval")))
 		return
 	}
-	format, content := "data: %d\n\n", "text/event-stream"
+	format, content := "data: %s\n\n", "text/event-stream"
 	if q.Get("format") == "chunk" {
-		format, content = "%d\n", "text/plain"
+		format, content = "%s\n", "text/plain"
+	}
+	event := strconv.Itoa
+	if q.Get("stamp") == "true" {
+		event = func(i int) string { return fmt.Sprintf("%d %d", i, time.Now().UnixNano()) }
 	}
 	err = s.execute(r.Context(), r.URL.Path, 0, func() error {
 		read, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
@@ -38,20 +43,20 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", content)
 		w.Header().Set("Cache-Control", "no-cache")
-		return sendEvents(w, r, n, interval, format)
+		return sendEvents(w, r, n, interval, func(i int) string { return fmt.Sprintf(format, event(i)) })
 	})
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client sees a stream that breaks
 	}
 }
 
-func sendEvents(w http.ResponseWriter, r *http.Request, n int, interval time.Duration, format string) error {
+func sendEvents(w http.ResponseWriter, r *http.Request, n int, interval time.Duration, event func(int) string) error {
 	control := http.NewResponseController(w)
 	for i := range n {
 		if i > 0 && pause(r.Context(), interval) != nil {
 			return errLeft
 		}
-		if _, err := fmt.Fprintf(w, format, i); err != nil {
+		if _, err := io.WriteString(w, event(i)); err != nil {
 			return errLeft
 		}
 		if err := control.Flush(); err != nil {

@@ -90,6 +90,22 @@ func Start(t testing.TB) *rest.Config {
 	return rest.CopyConfig(shared.server.config)
 }
 
+// Launch starts a server of its own for a program that is no test: the load suite.
+// stop ends it and removes its data. Missing binaries are an error.
+func Launch(ctx context.Context) (config *rest.Config, stop func(), err error) {
+	binaries, err := findBinaries()
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s, err := startServer(ctx, binaries)
+	if err != nil {
+		return nil, nil, fmt.Errorf("starting the API server: %w", err)
+	}
+	return rest.CopyConfig(s.config), s.stop, nil
+}
+
 func release() {
 	shared.Lock()
 	defer shared.Unlock()

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +12,16 @@ import (
 // and those that came before it).
 var hopByHop = [...]string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+}
+
+// endToEnd are fields, or their beginnings, that Connection cannot declare to be of
+// one connection only. RFC 9110 forbids it, but a client that does it anyway would
+// take away what a proxy in front has added about it, or what the model and those
+// behind rely on: such a proxy may have passed the client's Connection on.
+var endToEnd = [...]string{
+	"Authorization", "Baggage", "Cache-Control", "Content-", "Cookie", "Date", "Expect", "Forwarded", "Grpc-",
+	"Host", "Idempotency-Key", "Rawserve-", "Set-Cookie", "Trace", "Via", "X-Forwarded-", "X-Real-Ip", "X-Request-Id",
 }
 
 var (
@@ -25,8 +35,9 @@ var (
 func dropHopByHop(h http.Header) {
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				h.Del(name)
+			name = http.CanonicalHeaderKey(textproto.TrimString(name))
+			if !slices.ContainsFunc(endToEnd[:], func(kept string) bool { return strings.HasPrefix(name, kept) }) {
+				delete(h, name)
 			}
 		}
 	}
@@ -47,9 +58,11 @@ func listed(lines []string, token string) bool {
 	return false
 }
 
-// upgradeType is the protocol that the message wants to change to, or "".
+// upgradeType is the protocol that the message wants to change to, or "". HTTP/2 is
+// none: RFC 9113 has given up beginning it this way, a server may always decline, and
+// what goes through a joined connection is neither seen nor limited.
 func upgradeType(h http.Header) string {
-	if len(h["Upgrade"]) == 0 || !listed(h["Connection"], "Upgrade") {
+	if len(h["Upgrade"]) == 0 || !listed(h["Connection"], "Upgrade") || listed(h["Upgrade"], "h2c") {
 		return ""
 	}
 	return h["Upgrade"][0]
@@ -59,7 +72,10 @@ func upgradeType(h http.Header) string {
 // outgoing one, in place, and returns the protocol to upgrade to.
 func prepareRequest(r *http.Request, forwarded bool) string {
 	h := r.Header
-	upgrade := upgradeType(h)
+	upgrade := ""
+	if r.ProtoMajor == 1 && r.ProtoMinor == 1 { // others have no such field (RFC 9110, 7.8)
+		upgrade = upgradeType(h)
+	}
 	trailers := listed(h["Te"], "trailers")
 	dropHopByHop(h)
 	if trailers {
@@ -81,18 +97,32 @@ func prepareRequest(r *http.Request, forwarded bool) string {
 
 // addForwarded appends the client to the chain of addresses. The host and the
 // scheme are those that the first proxy saw, so they stay where they are set.
+// Forwarded (RFC 7239) says the same once more, so it is gone on with and not begun.
 func addForwarded(r *http.Request) {
 	h := r.Header
-	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err == nil {
+		chain := ip
 		if prior := h["X-Forwarded-For"]; len(prior) > 0 {
-			ip = strings.Join(prior, ", ") + ", " + ip
+			chain = strings.Join(prior, ", ") + ", " + ip
 		}
-		h["X-Forwarded-For"] = []string{ip}
+		h["X-Forwarded-For"] = []string{chain}
 	}
-	if len(h["X-Forwarded-Host"]) == 0 {
+	if len(h["X-Forwarded-Host"]) == 0 && r.Host != "" {
 		h["X-Forwarded-Host"] = []string{r.Host}
 	}
 	if len(h["X-Forwarded-Proto"]) == 0 {
 		h["X-Forwarded-Proto"] = protoHTTP
 	}
+	if prior := h["Forwarded"]; len(prior) > 0 && err == nil {
+		h["Forwarded"] = []string{strings.Join(prior, ", ") + ", " + forwardedElement(ip)}
+	}
+}
+
+// forwardedElement is what Forwarded says of one hop.
+func forwardedElement(ip string) string {
+	if strings.Contains(ip, ":") {
+		ip = `"[` + ip + `]"`
+	}
+	return "for=" + ip + ";proto=http"
 }

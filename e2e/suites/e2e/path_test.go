@@ -11,3 +11,16 @@ func confirmedAtZero(r *rawserve.InferenceRoute) bool {
 func confirmedActivatorOnly(r *rawserve.InferenceRoute) bool {
 	return r.Status.Path.Mode == rawserve.PathActivatorOnly && r.Status.Path.Confirmed && r.Status.Path.NarrowSelector
 }
+
+// routeIs says whether a route is as a test waits for.
+type routeIs = func(*rawserve.InferenceRoute) bool
+
+func confirmedDirect(r *rawserve.InferenceRoute) bool {
+	return r.Status.Path.Mode == rawserve.PathDirect && r.Status.Path.Confirmed && !r.Status.Path.NarrowSelector
+}
+
+// confirmedActivatorOnlyOrAtZero is a route whose requests all meet activators, as
+// there is no pod or because they have to.
+func confirmedActivatorOnlyOrAtZero(r *rawserve.InferenceRoute) bool {
+	return r.Status.Path.Mode != rawserve.PathDirect && r.Status.Path.Confirmed
+}

@@ -44,6 +44,9 @@ func BenchmarkFromZero(b *testing.B) {
 		b.StopTimer()
 		_, err := env.WaitReplicas(ctx, ns, "wake-predictor", 0, 2*time.Minute)
 		require.NoError(b, err)
+		// The last pod drains for seconds more, and serves what reaches it.
+		_, err = env.Kubectl(ctx, "wait", "-n", ns, "--for=delete", "pod", "-l", "serving.kserve.io/inferenceservice=wake", "--timeout=60s")
+		require.NoError(b, err)
 		b.StartTimer()
 		wakes = append(wakes, wakeOnce(b, ns, "wake"))
 	}

@@ -1,6 +1,6 @@
-// Package load sends bounded streams of HTTP requests and reports every
-// failure with its time and cause. It knows nothing of clusters: the caller
-// hands it a client and a function that makes each request.
+// Package load sends bounded streams of requests and reports every failure with
+// its time and cause. It knows nothing of clusters: the caller hands it a client
+// and a function that makes each HTTP request, or a function that does the whole.
 package load
 
 import (
@@ -21,6 +21,9 @@ type Options struct {
 	Client *http.Client
 	// Request makes the n-th request, counted from 0.
 	Request func(ctx context.Context, n int64) (*http.Request, error)
+	// Call makes the n-th request and judges its answer, instead of Client, Request
+	// and Success: for what is not plain HTTP.
+	Call func(ctx context.Context, n int64) error
 	// Clients is the number of requests in flight at most. Default 1.
 	Clients int
 	// Interval is the pause of each client between two requests. Default none.
@@ -147,6 +150,9 @@ func client(ctx, until context.Context, o Options, start time.Time, next *atomic
 func once(ctx context.Context, o Options, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
+	if o.Call != nil {
+		return o.Call(ctx, n)
+	}
 	req, err := o.Request(ctx, n)
 	if err != nil {
 		return fmt.Errorf("making request %d: %w", n, err)

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -33,4 +34,19 @@ func TestLoadGoesOnUntilItIsDoneAndFinishesWhatItHasBegun(t *testing.T) {
 	require.Empty(t, r.Failures)
 	require.NotZero(t, r.Succeeded)
 	require.Equal(t, r.Sent, r.Succeeded)
+}
+
+func TestACallOfAnotherProtocolIsCountedLikeARequest(t *testing.T) {
+	wrong := errors.New("wrong")
+	r := Run(t.Context(), Options{Duration: time.Minute, MaxRequests: 3, Call: func(_ context.Context, n int64) error {
+		if n == 1 {
+			return wrong
+		}
+		return nil
+	}})
+	require.EqualValues(t, 3, r.Sent)
+	require.EqualValues(t, 2, r.Succeeded)
+	require.Len(t, r.Failures, 1)
+	require.EqualValues(t, 1, r.Failures[0].N)
+	require.ErrorIs(t, r.Failures[0].Err, wrong)
 }

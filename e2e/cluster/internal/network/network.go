@@ -65,6 +65,21 @@ func Remove(ctx context.Context, c plan.Cluster) error {
 	return nil
 }
 
+// RemoveNode takes the network of a node away that is not the first. The cable is
+// deleted explicitly, so that a later node of that name never finds the old one.
+func RemoveNode(ctx context.Context, node plan.Node) error {
+	err := inside(node.Cluster.First(), func() error {
+		if !exists(node.UplinkInterface()) {
+			return nil
+		}
+		return run(ctx, "ip", "link", "delete", node.UplinkInterface())
+	})
+	if err != nil {
+		return err
+	}
+	return netns.Remove(node.NetnsPath())
+}
+
 // Unplug cuts the cable of a node that is not the first: nothing answers for
 // it any more, as when a machine loses its power.
 func Unplug(ctx context.Context, node plan.Node) error {
