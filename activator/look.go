@@ -22,8 +22,8 @@ type Look struct {
 type PodLook struct {
 	// Pod is its key, Addr its address.
 	Pod, Addr string
-	// Ready says that it may get requests.
-	Ready bool
+	// Ready says that it may get requests, Near that it comes before those that are not.
+	Ready, Near bool
 	// Outstanding is the number of requests that it has of this activator, Connecting
 	// how many of those released to it have no connection yet.
 	Outstanding, Connecting int
@@ -38,7 +38,7 @@ func (p *Pool) Look() Look {
 	defer p.mu.Unlock()
 	out := Look{Waiting: p.queue.len(), Limit: p.limit, Member: p.member, Pods: make([]PodLook, 0, len(p.pods))}
 	for _, pod := range p.pods {
-		look := PodLook{Pod: pod.key, Addr: pod.addr, Ready: pod.ready, Outstanding: pod.outstanding, Connecting: pod.connecting}
+		look := PodLook{Pod: pod.key, Addr: pod.addr, Ready: pod.ready, Near: pod.near, Outstanding: pod.outstanding, Connecting: pod.connecting}
 		if p.limit > 0 && pod.ready {
 			look.Share, look.Extra = pod.share, pod.extra
 		}

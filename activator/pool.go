@@ -31,15 +31,17 @@ type Pool struct {
 	member Member // who has which part of it
 	pods   map[string]*poolPod
 	ready  []*poolPod
-	// mine are the ready pods of which this activator has a part.
-	mine  []*poolPod
-	queue queue
-	seq   uint64
+	// mine are the ready pods of which this activator has a part, near those of them
+	// that come before the others; empty where that is all or none of them.
+	mine, near []*poolPod
+	queue      queue
+	seq        uint64
 }
 
 type poolPod struct {
 	key, addr   string
 	ready       bool
+	near        bool
 	generation  uint64 // grows each time the pod becomes ready
 	outstanding int
 	connecting  int
@@ -229,11 +231,13 @@ func (p *Pool) SetReady(key, addr string) bool {
 	defer p.mu.Unlock()
 	pod := p.pods[key]
 	if pod == nil || pod.addr != addr {
-		if pod != nil {
-			p.unready(pod)
-		}
+		former := pod
 		// Requests of an earlier address hold on to the old value and give back there.
 		pod = &poolPod{key: key, addr: addr}
+		if former != nil {
+			p.unready(former)
+			pod.near = former.near
+		}
 		p.pods[key] = pod
 	}
 	if pod.ready {
@@ -246,6 +250,17 @@ func (p *Pool) SetReady(key, addr string) bool {
 	p.divide()
 	p.dispatch()
 	return true
+}
+
+// SetNear says whether a pod is near, and so comes before those that are not. A pod
+// that was never ready is not known yet.
+func (p *Pool) SetNear(key string, near bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pod := p.pods[key]; pod != nil && pod.near != near {
+		pod.near = near
+		p.setNear()
+	}
 }
 
 // SetUnready keeps a pod from getting more requests and reports whether it could get some.
@@ -360,8 +375,27 @@ func (p *Pool) Divided() bool {
 
 func (p *Pool) divided() bool { return p.limit > 0 && p.member.Count > 1 }
 
-// divide says anew which part of which pod is this activator's.
+// divide says anew which part of which pod is this activator's, and which of those
+// are near.
 func (p *Pool) divide() {
+	p.share()
+	p.setNear()
+}
+
+func (p *Pool) setNear() {
+	clear(p.near)
+	p.near = p.near[:0]
+	for _, pod := range p.mine {
+		if pod.near {
+			p.near = append(p.near, pod)
+		}
+	}
+	if len(p.near) == len(p.mine) {
+		p.near = p.near[:0]
+	}
+}
+
+func (p *Pool) share() {
 	if !p.divided() {
 		p.mine = p.ready
 		for _, pod := range p.ready {

@@ -222,9 +222,11 @@ func TestLimitAndOrderHoldUnderAnyOperations(t *testing.T) {
 		}
 		for range 300 {
 			pod := fmt.Sprint(r.IntN(3))
-			switch r.IntN(8) {
+			switch r.IntN(9) {
 			case 0, 1:
 				waiting = append(waiting, p.Enqueue(Who{}))
+			case 8:
+				p.SetNear(pod, r.IntN(2) == 0)
 			case 2:
 				p.SetReady(pod, pod)
 			case 3:
@@ -256,6 +258,9 @@ func TestLimitAndOrderHoldUnderAnyOperations(t *testing.T) {
 			}
 			n, _ := p.Waiting()
 			require.Equal(t, len(waiting), n)
+			for _, pod := range p.ready {
+				require.False(t, n > 0 && p.free(pod, limit, true), "a pod is free while somebody waits")
+			}
 		}
 		for i := range grants {
 			p.Release(&grants[i])
@@ -310,5 +315,26 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	for b.Loop() {
 		g, _ := p.TryAcquire()
 		p.Release(&g)
+	}
+}
+
+// BenchmarkEnterAndLeaveALongQueue is what a request costs that comes to and leaves
+// a queue of ten thousand, of one client or of a thousand.
+func BenchmarkEnterAndLeaveALongQueue(b *testing.B) {
+	for _, clients := range []int{1, 1000} {
+		b.Run(fmt.Sprint(clients, " clients"), func(b *testing.B) {
+			p := NewPool(rand.IntN)
+			who := make([]Who, clients)
+			for i := range who {
+				who[i].Client = fmt.Sprint(i)
+			}
+			for i := range 10_000 {
+				p.Enqueue(who[i%clients])
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				p.Cancel(p.Enqueue(who[i%clients]))
+			}
+		})
 	}
 }

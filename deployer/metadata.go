@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
@@ -26,6 +27,7 @@ var notOnPods = []string{
 	"autoscaling.knative.dev/",
 	"serving.knative.dev/",
 	"rawserve.dev/",
+	corev1.AnnotationTopologyMode,
 	v1beta1.AnnotationAutoscalerClass,
 	v1beta1.AnnotationDeploymentMode,
 	v1beta1.AnnotationDisableAutoUpdate,

@@ -88,6 +88,8 @@ func TestWhatMakesNoRevision(t *testing.T) {
 			w.isvc.Spec.Predictor.ScaleMetric, w.isvc.Spec.Predictor.ScaleTarget = &metric, &target
 		},
 		"a scaling annotation":         annotate("autoscaling.knative.dev/window", "90s"),
+		"another preference of zones":  annotate("rawserve.dev/traffic-distribution", "PreferSameZone"),
+		"Kubernetes' word for it":      annotate("service.kubernetes.io/topology-mode", "Auto"),
 		"another autoscaler":           annotate(v1beta1.AnnotationAutoscalerClass, "external"),
 		"what kubectl notes":           annotate("kubectl.kubernetes.io/last-applied-configuration", "{}"),
 		"a time-out":                   func(w *world) { s := int64(9); w.isvc.Spec.Predictor.TimeoutSeconds = &s },

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	rawservev1alpha1ac "github.com/rawserve/rawserve/api/client/applyconfiguration/rawserve/v1alpha1"
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 )
 
 // route renders the InferenceRoute, all but its path, which the autoscaler writes.
@@ -51,6 +52,9 @@ func (w *workload) route(stopped bool) (*rawservev1alpha1ac.InferenceRouteApplyC
 			return nil, invalid("spec.predictor.timeout", "%d is no number of seconds; use 1 or more, or 0 for none", *t)
 		}
 		spec.WithTimeouts(rawservev1alpha1ac.RouteTimeouts().WithTotal(metav1.Duration{Duration: time.Duration(*t) * time.Second}))
+	}
+	if w.sameZone {
+		spec.WithTrafficDistribution(rawservev1alpha1.PreferSameZone)
 	}
 	return rawservev1alpha1ac.InferenceRoute(w.name, w.isvc.Namespace).
 		WithLabels(w.labels).

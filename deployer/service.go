@@ -18,6 +18,10 @@ func (w *workload) service() *corev1ac.ServiceApplyConfiguration {
 		p.TargetPort = w.reachedAt(p)
 		spec.WithPorts(servicePort(p, p.Port))
 	}
+	if w.zoneField {
+		// The name that all supported versions know for what is PreferSameZone now.
+		spec.WithTrafficDistribution(corev1.ServiceTrafficDistributionPreferClose)
+	}
 	return corev1ac.Service(w.name, w.isvc.Namespace).
 		WithLabels(w.labels).
 		WithAnnotations(w.annotations).

@@ -27,7 +27,10 @@ type workload struct {
 	scaling  scaling
 	ports    []ServicePort
 	agent    bool
-	warnings []Warning
+	// sameZone says that requests stay in their zone, zoneField that the Service says
+	// so in its own field.
+	sameZone, zoneField bool
+	warnings            []Warning
 }
 
 // podSteps put the pods together, in this order. Platform steps add containers of
@@ -48,6 +51,7 @@ var podSteps = []struct {
 	{"select accelerator", false, (*workload).selectAccelerator},
 	{"read scaling", false, (*workload).readScaling},
 	{"find ports", false, (*workload).findPorts},
+	{"read zone", false, (*workload).readZone},
 	{"label revision", true, (*workload).labelRevision},
 	{"download storage", true, (*workload).downloadStorage},
 	{"add agent", true, (*workload).addAgent},

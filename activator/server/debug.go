@@ -139,6 +139,8 @@ type PodState struct {
 	// Takes: it may get requests. Asked: its agent or port is being asked until it may.
 	Takes bool `json:"takes"`
 	Asked bool `json:"asked,omitempty"`
+	// Near: it is preferred, because it is in the activator's zone.
+	Near bool `json:"near,omitempty"`
 	// Terminating: it was told to stop.
 	Terminating bool `json:"terminating,omitempty"`
 	Outstanding int  `json:"outstanding"`
@@ -227,7 +229,7 @@ func (t *target) state(weight int32) TargetState {
 		out.Pods = append(out.Pods, PodState{
 			Name: name, Address: p.object.Status.PodIP, Phase: string(p.object.Status.Phase),
 			Takes: l.Ready, Asked: p.stop != nil, Terminating: p.object.DeletionTimestamp != nil,
-			Outstanding: l.Outstanding, Connecting: l.Connecting, Share: l.Share, Borrowed: l.Extra, Ejections: p.ejections,
+			Near: l.Near, Outstanding: l.Outstanding, Connecting: l.Connecting, Share: l.Share, Borrowed: l.Extra, Ejections: p.ejections,
 		})
 	}
 	slices.SortFunc(out.Pods, func(a, b PodState) int { return cmp.Compare(a.Name, b.Name) })

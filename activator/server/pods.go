@@ -216,6 +216,34 @@ func (t *target) setReady(name, addr string) {
 	if t.pool.SetReady(name, addr) {
 		t.past.ready = readyAt{at: time.Now(), pod: name}
 	}
+	t.tellNear(name)
+}
+
+// preferredZone is the zone whose pods come first; empty: none do.
+func (s *Server) preferredZone(d v1alpha1.TrafficDistribution) string {
+	if d != v1alpha1.PreferSameZone {
+		return ""
+	}
+	return s.zone
+}
+
+func (t *target) setZone(zone string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.zone == zone {
+		return
+	}
+	t.zone = zone
+	for name := range t.pods {
+		t.tellNear(name)
+	}
+}
+
+// tellNear is called with the target's lock held.
+func (t *target) tellNear(name string) {
+	if p := t.pods[name]; p != nil {
+		t.pool.SetNear(name, t.zone != "" && p.object.Labels[corev1.LabelTopologyZone] == t.zone)
+	}
 }
 
 // probeAgain has a pod asked anew that was taken out.

@@ -74,8 +74,9 @@ type target struct {
 	counters targetCounters
 
 	mu        sync.Mutex
-	starting  bool // a starter runs
-	borrowing bool // a borrower runs
+	zone      string // whose pods are preferred; empty: none are
+	starting  bool   // a starter runs
+	borrowing bool   // a borrower runs
 	startup   activator.Startup
 	waits     activator.Waits
 	pods      map[string]*pod // by name

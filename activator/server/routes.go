@@ -102,6 +102,7 @@ func (s *Server) applyRoute(key types.NamespacedName, o *v1alpha1.InferenceRoute
 		}
 		previous := t.spec.Swap(spec)
 		t.pool.SetLimit(int(o.Spec.ContainerConcurrency))
+		t.setZone(s.preferredZone(o.Spec.TrafficDistribution))
 		next.targets = append(next.targets, t)
 		weights = append(weights, spec.Weight)
 		s.watchTarget(t, previous, spec)

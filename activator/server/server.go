@@ -33,6 +33,8 @@ type Options struct {
 	Config Config
 	// Pod is the activator's own pod; its name signs acknowledgements.
 	Pod types.NamespacedName
+	// Zone is the zone that the activator is in; empty if it is not known.
+	Zone string
 	// Scales reads and raises scales.
 	Scales Scales
 	// Acks writes acknowledgements.
@@ -47,6 +49,7 @@ type Options struct {
 type Server struct {
 	config Config
 	pod    types.NamespacedName
+	zone   string
 	scales Scales
 	acks   *acker
 	log    *slog.Logger
@@ -96,7 +99,7 @@ func New(o Options) (*Server, error) {
 	memory := budget.New(o.Config.Limits.MaxMemory.Value(), nil)
 	replay := budget.New(replayTotal, memory)
 	s := &Server{
-		config: o.Config, pod: o.Pod, scales: o.Scales, log: o.Log,
+		config: o.Config, pod: o.Pod, zone: o.Zone, scales: o.Scales, log: o.Log,
 		started: time.Now(),
 		probes:  newProbeClients(),
 		shares: shares{

@@ -57,7 +57,7 @@ func run() error {
 		return err
 	}
 	s, err := server.New(server.Options{
-		Config: config, Pod: pod, Log: log, Spans: spans,
+		Config: config, Pod: pod, Zone: os.Getenv("POD_ZONE"), Log: log, Spans: spans,
 		Scales: server.KubeScales{Client: clients.scales},
 		Acks:   server.KubeAcks{Client: clients.acks},
 	})

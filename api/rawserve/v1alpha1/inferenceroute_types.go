@@ -89,7 +89,20 @@ type InferenceRouteSpec struct {
 	// Timeouts bound the parts of a request's life.
 	// +optional
 	Timeouts RouteTimeouts `json:"timeouts,omitempty"`
+	// TrafficDistribution says which pods an activator prefers. Absent means none.
+	// +optional
+	TrafficDistribution TrafficDistribution `json:"trafficDistribution,omitempty"`
 }
+
+// TrafficDistribution says which pods come first, as the field of Services does.
+//
+// +kubebuilder:validation:Enum=PreferSameZone
+type TrafficDistribution string
+
+// PreferSameZone prefers pods of the activator's own zone, unless they are full or
+// clearly busier than others. Zones are those of the label topology.kubernetes.io/zone
+// that Kubernetes gives pods from 1.35 on; what has none is preferred to nothing.
+const PreferSameZone TrafficDistribution = "PreferSameZone"
 
 // RoutePort ties a port of the Service to a port of the pods and to the
 // listener that every activator opens for it.

@@ -2236,6 +2236,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.rawserve.rawserve.api.rawserve.v1alpha1.RouteTimeouts
       default: {}
+    - name: trafficDistribution
+      type:
+        scalar: string
 - name: com.github.rawserve.rawserve.api.rawserve.v1alpha1.InferenceRouteStatus
   map:
     fields:

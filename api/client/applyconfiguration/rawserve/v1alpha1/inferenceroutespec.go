@@ -26,6 +26,8 @@ type InferenceRouteSpecApplyConfiguration struct {
 	Queue *RouteQueueApplyConfiguration `json:"queue,omitempty"`
 	// Timeouts bound the parts of a request's life.
 	Timeouts *RouteTimeoutsApplyConfiguration `json:"timeouts,omitempty"`
+	// TrafficDistribution says which pods an activator prefers. Absent means none.
+	TrafficDistribution *rawservev1alpha1.TrafficDistribution `json:"trafficDistribution,omitempty"`
 }
 
 // InferenceRouteSpecApplyConfiguration constructs a declarative configuration of the InferenceRouteSpec type for use with
@@ -97,5 +99,13 @@ func (b *InferenceRouteSpecApplyConfiguration) WithQueue(value *RouteQueueApplyC
 // If called multiple times, the Timeouts field is set to the value of the last call.
 func (b *InferenceRouteSpecApplyConfiguration) WithTimeouts(value *RouteTimeoutsApplyConfiguration) *InferenceRouteSpecApplyConfiguration {
 	b.Timeouts = value
+	return b
+}
+
+// WithTrafficDistribution sets the TrafficDistribution field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TrafficDistribution field is set to the value of the last call.
+func (b *InferenceRouteSpecApplyConfiguration) WithTrafficDistribution(value rawservev1alpha1.TrafficDistribution) *InferenceRouteSpecApplyConfiguration {
+	b.TrafficDistribution = &value
 	return b
 }
