@@ -33,20 +33,19 @@ func aliveCheck(conn net.Conn) func() bool {
 	}
 }
 
-// unanswered is for how long the other side has said nothing at all although there
-// are bytes on their way to it. One that is there acknowledges them within
-// milliseconds, also one that has no room for more: it is asked for that, and
-// answers. 0: it is there, as far as anyone can tell.
-func unanswered(raw syscall.RawConn) time.Duration {
-	silent := time.Duration(0)
+// unanswered reports whether bytes are on their way to the other side that had to
+// be sent again, and since when it has said nothing at all. One that is there
+// acknowledges them within milliseconds, also one that has no room for more: it is
+// asked for that, and answers.
+func unanswered(raw syscall.RawConn) (pending bool, silent time.Duration) {
 	_ = raw.Control(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		// Backoff counts the repetitions that came to nothing. Without it bytes
-		// have only just been sent, after a pause during which nobody was to speak.
-		if err != nil || info.Unacked == 0 || info.Backoff == 0 {
+		if err != nil {
 			return
 		}
+		// Backoff counts the repetitions that came to nothing.
+		pending = info.Unacked > 0 && info.Backoff > 0
 		silent = time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond
 	})
-	return silent
+	return pending, silent
 }

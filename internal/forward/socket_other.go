@@ -10,4 +10,4 @@ import (
 
 func aliveCheck(net.Conn) func() bool { return func() bool { return true } }
 
-func unanswered(syscall.RawConn) time.Duration { return 0 }
+func unanswered(syscall.RawConn) (bool, time.Duration) { return false, 0 }

@@ -17,8 +17,8 @@ import (
 // would also end connections to servers that are there and slow to read.
 const (
 	watchEvery = 500 * time.Millisecond
-	// suspectAfter is three repetitions, after 0.2, 0.6 and 1.4 s, the last of which
-	// has had no time to be answered. To be suspected costs a server one question.
+	// suspectAfter is counted from the first repetition that was found unanswered. It
+	// takes another one or two, at 0.6 and 1.4 s. To be suspected costs a server one question.
 	suspectAfter = time.Second
 	// vanishedAfter is when connections are ended and their requests fail. It lets a
 	// virtual machine be moved, which stops it for a second or two.
@@ -47,6 +47,23 @@ type watchedConn struct {
 	addr     string
 	raw      syscall.RawConn
 	vanished atomic.Bool
+	// since is when look first found bytes unanswered that still may be the same; zero
+	// while there are none. A connection on which nobody spoke for an hour has been
+	// silent for an hour when the next request is a moment late.
+	since time.Time
+}
+
+// silent is for how long the other side has not answered what was sent to it.
+func (c *watchedConn) silent(now time.Time) time.Duration {
+	pending, quiet := unanswered(c.raw)
+	switch {
+	case !pending:
+		c.since = time.Time{}
+		return 0
+	case c.since.IsZero():
+		c.since = now
+	}
+	return min(quiet, now.Sub(c.since))
 }
 
 // follow has a connection watched. One of which the kernel cannot be asked is
@@ -82,8 +99,9 @@ func (w *watch) look() {
 		conns = append(conns, c)
 	}
 	w.mu.Unlock()
+	now := time.Now()
 	for _, c := range conns {
-		silent := unanswered(c.raw)
+		silent := c.silent(now)
 		if silent >= suspectAfter {
 			suspects[c.addr] = true
 		}

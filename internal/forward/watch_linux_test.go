@@ -93,7 +93,8 @@ func TestServerOnAVanishedNodeIsSuspectedAndGivenUp(t *testing.T) {
 	t.Cleanup(func() { server.Close() })
 
 	suspects := make(chan string, 100)
-	f := New(Options{Suspect: func(addr string) { suspects <- addr }})
+	// The first packet may come before the cable is up, and is repeated after a second.
+	f := New(Options{DialTimeout: 10 * time.Second, Suspect: func(addr string) { suspects <- addr }})
 	t.Cleanup(f.CloseIdle)
 	dial := f.wire.dial
 	f.wire.dial = func(ctx context.Context, addr string) (conn net.Conn, err error) {

@@ -141,7 +141,7 @@ type machine struct {
 
 	keyword keyword
 	pos     int    // in the word that is compared, or the number of digits
-	word    uint64 // the last eight bytes of method or scheme
+	word    uint64 // the last eight bytes of method or scheme, so a shorter one as a whole
 	left    int64  // of the body or the chunk; the number that is being read
 	line    int    // bytes of the line with the chunk's size, or of the trailer
 	excess  int64  // see maxExcess

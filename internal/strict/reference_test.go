@@ -48,6 +48,9 @@ func reference(s []byte) verdict {
 			v.http2 = true
 			return v
 		}
+		if len(v.whole) == 0 && strings.HasPrefix(preamble, string(s)) {
+			return v
+		}
 		m, rest, ok, whole := readMessage(s)
 		if !ok {
 			v.refused = true

@@ -87,18 +87,15 @@ func (m *machine) method(c byte) event {
 	if c != ' ' || m.pos == 0 {
 		return m.refuse(BadLine)
 	}
-	if m.pos == len("PRI") && m.word == methodPRI {
+	switch m.word {
+	case methodPRI:
 		if m.later {
 			return m.refuse(BadLine)
 		}
 		m.state, m.pos = inPreface, len("PRI ")
 		return more
-	}
-	if m.pos == len("CONNECT") && m.word == methodConnect {
+	case methodConnect:
 		return m.to(inTunnel)
-	}
-	if m.pos != len("OPTIONS") {
-		m.word = 0 // the end of a longer method could look like it
 	}
 	return m.to(atTarget)
 }
@@ -158,9 +155,6 @@ func (m *machine) scheme(c byte) event {
 			return m.refuse(BadTarget)
 		}
 		return m.to(atSlashes)
-	}
-	if m.pos++; m.pos > len("https") {
-		return m.refuse(BadTarget)
 	}
 	m.word = m.word<<8 | uint64(lower(c))
 	return more

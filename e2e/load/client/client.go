@@ -100,7 +100,8 @@ func drive(ctx context.Context, callers []caller, d time.Duration) Result {
 		wg.Go(func() {
 			all := make([]time.Duration, 0, 4096)
 			failed := 0
-			for at := time.Now(); at.Before(end) && ctx.Err() == nil && failed < maxErrors; {
+			// Each calls once at least, however late it gets a processor.
+			for at := time.Now(); ctx.Err() == nil && failed < maxErrors; {
 				err := c.call(ctx)
 				now := time.Now()
 				if err != nil {
@@ -109,7 +110,9 @@ func drive(ctx context.Context, callers []caller, d time.Duration) Result {
 				} else {
 					all = append(all, now.Sub(at))
 				}
-				at = now
+				if at = now; !now.Before(end) {
+					break
+				}
 			}
 			took[i] = all
 		})

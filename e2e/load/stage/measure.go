@@ -197,7 +197,7 @@ func (c *runningClient) cpu() time.Duration {
 	return state.UserTime() + state.SystemTime()
 }
 
-func (c *runningClient) end() { c.p.stop() }
+func (c *runningClient) end() { stopAll([]*process{c.p}) }
 
 func (t *target) cpu() (time.Duration, error) {
 	sum := time.Duration(0)

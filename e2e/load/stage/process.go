@@ -93,14 +93,28 @@ func (p *process) until(ctx context.Context, ready func(context.Context) error) 
 	}
 }
 
-// stop ends the child. Nothing of it is needed any more, so it is not waited for long.
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.ended:
-	case <-time.After(stopTimeout):
-		_ = p.cmd.Process.Kill()
-		<-p.ended
+// stopAll ends children together: nothing of them is needed any more, so none is
+// waited for long, and they do not wait for each other.
+func stopAll(all []*process) {
+	for _, p := range all {
+		// The error of a child that is already gone needs no answer.
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	patience := time.NewTimer(stopTimeout)
+	defer patience.Stop()
+	expired := false
+	for _, p := range all {
+		if !expired {
+			select {
+			case <-p.ended:
+			case <-patience.C:
+				expired = true
+			}
+		}
+		if expired {
+			_ = p.cmd.Process.Kill()
+			<-p.ended
+		}
 	}
 }
 

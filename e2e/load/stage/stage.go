@@ -92,9 +92,7 @@ func Start(ctx context.Context, o Options) (*Stage, error) {
 
 // Close ends all processes and removes what they wrote.
 func (s *Stage) Close() {
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		s.processes[i].stop()
-	}
+	stopAll(s.processes)
 	if s.stopAPI != nil {
 		s.stopAPI()
 	}

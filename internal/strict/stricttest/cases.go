@@ -107,6 +107,7 @@ func lines(refuse refusal) {
 	fields(strict.BadField, "a vertical tab before the value", "Transfer-Encoding:\vchunked\r\n")
 	fields(strict.BadField, "a null in a value", "X: a\x00b\r\n")
 	fields(strict.BadField, "a DEL in a value", "X: a\x7fb\r\n")
+	fields(strict.BadField, "a DEL in a long value", "X: "+strings.Repeat("\xe9", 20)+"\x7f"+strings.Repeat("b", 20)+"\r\n")
 	fields(strict.BadField, "a null in a name", "X\x00: a\r\n")
 	fields(strict.BadField, "a name beyond ASCII", "Transfer-Encoding\xa0: chunked\r\n")
 	fields(strict.BadField, "a CR in a name", "Transfer\r-Encoding: chunked\r\n")
@@ -139,6 +140,7 @@ func lines(refuse refusal) {
 
 // hosts have no Host, too many of it, or one that contradicts the target.
 func hosts(refuse refusal, serve service) {
+	long := strings.Repeat("m", 300)
 	refuse(strict.BadHost, "no Host", "GET / HTTP/1.1\r\nX: a\r\n\r\n")
 	refuse(strict.BadHost, "no field at all", "GET / HTTP/1.1\r\n\r\n")
 	refuse(strict.BadHost, "two Hosts", "GET / HTTP/1.1\r\nHost: m\r\nHost: n\r\n\r\n")
@@ -155,11 +157,14 @@ func hosts(refuse refusal, serve service) {
 	refuse(strict.BadHost, "a target with a host and a blank Host", "GET http://m/ HTTP/1.1\r\nHost: \r\n\r\n")
 	refuse(strict.BadField, "a Host as CGI would spell it: not the same", "GET / HTTP/1.1\r\nHo_st : m\r\n\r\n")
 	refuse(strict.BadTarget, "a target without a host", "GET http:///p HTTP/1.1\r\nHost: m\r\n\r\n")
+	refuse(strict.BadTarget, "a target with an endless host", "GET http://"+long+"/ HTTP/1.1\r\nHost: "+long+"\r\n\r\n")
 	refuse(strict.BadTarget, "a target with a user", "GET http://a@m/ HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a target of another scheme", "GET ftp://m/ HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a target that is no path", "GET p HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a target with a fragment", "GET /p#q HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a star for GET", "GET * HTTP/1.1\r\nHost: m\r\n\r\n")
+	refuse(strict.BadTarget, "a star for a method that ends alike", "XOPTIONS * HTTP/1.1\r\nHost: m\r\n\r\n")
+	refuse(strict.BadTarget, "a scheme that ends alike", "GET xhttp://m/ HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a star and more", "OPTIONS *a HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a null in the target", "GET /\x00 HTTP/1.1\r\nHost: m\r\n\r\n")
 	refuse(strict.BadTarget, "a CR in the target", "GET /\rp HTTP/1.1\r\nHost: m\r\n\r\n")
