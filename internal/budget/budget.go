@@ -24,6 +24,7 @@ const NoLimit = -1
 type Budget struct {
 	parent *Budget
 	alpha  int64 // 0: no share is kept to
+	bare   bool  // nothing is had beyond the share
 	limit  atomic.Int64
 	used   atomic.Int64
 }
@@ -41,13 +42,22 @@ func New(limit int64, parent *Budget) *Budget {
 // what it leaves is enough for others to begin with; as they take more it gets
 // less. Nothing has to be known of their number (A. K. Choudhury and E. L. Hahne,
 // Dynamic queue length thresholds for shared-memory packet switches, 1998). Its
-// first few units it gets as long as there are any, also when the share of a
-// namespace that it belongs to is used up.
+// first few units it gets also when the share of a namespace that it belongs to is
+// used up; but for those all of the namespace together have no more than twice what
+// is left, so that one with thousands of routes does not take everything either.
 //
 // With an alpha of 8 one of 900 units gets 800, and two get 423 each.
 func NewShare(limit int64, parent *Budget, alpha int64) *Budget {
 	b := New(limit, parent)
 	b.alpha = alpha
+	return b
+}
+
+// NewPart is NewShare without a limit of its own and without those first units, for
+// those whose number nobody bounds: there may be a client for each of them.
+func NewPart(parent *Budget, alpha int64) *Budget {
+	b := NewShare(NoLimit, parent, alpha)
+	b.bare = true
 	return b
 }
 
@@ -71,17 +81,21 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 	}
 	used := b.used.Add(n)
 	refusal := Granted
-	spared = spared || b.alpha > 0 && used <= b.floor()
+	first := b.alpha > 0 && !b.bare && used <= b.floor()
+	alpha := b.alpha
+	if spared {
+		alpha *= 2
+	}
 	switch limit := b.limit.Load(); {
 	case limit != NoLimit && used > limit:
 		refusal = Full
-	case b.alpha > 0 && !spared && used > b.alpha*max(b.parent.free(), 0):
+	case alpha > 0 && !first && used > alpha*max(b.parent.free(), 0):
 		refusal = OverShare
 		if b.parent.full(n) {
 			refusal = Full
 		}
 	default:
-		refusal = b.parent.try(n, spared)
+		refusal = b.parent.try(n, spared || first)
 	}
 	if refusal != Granted {
 		b.used.Add(-n)
@@ -89,8 +103,7 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 	return refusal
 }
 
-// floor is what a budget gets while there is any room at all, however much others
-// of its kind have taken: a 256th.
+// floor is what a budget gets however much others of its kind have taken: a 256th.
 func (b *Budget) floor() int64 {
 	for b.parent != nil && b.alpha > 0 {
 		b = b.parent

@@ -89,6 +89,40 @@ func TestFloodsOfOneNamespaceLeaveRoomForItsOthersAndForOtherNamespaces(t *testi
 	require.True(t, NewShare(NoLimit, NewShare(NoLimit, all, 8), 8).Take(100), "a route of another namespace")
 }
 
+func TestManyQuietRoutesOfANamespaceLeaveRoomForOthers(t *testing.T) {
+	all := New(10_000, nil)
+	namespace := NewShare(NoLimit, all, 8)
+	for range 2000 {
+		route := NewShare(NoLimit, namespace, 8)
+		for range 39 { // its first units
+			route.Take(1)
+		}
+	}
+	require.Greater(t, namespace.Used(), int64(8_900))
+	require.True(t, NewShare(NoLimit, NewShare(NoLimit, all, 8), 8).Take(200), "a route of another namespace")
+}
+
+// TestFloodsOfManyClientsLeaveRoomForOtherRoutes has each request be another client's.
+func TestFloodsOfManyClientsLeaveRoomForOtherRoutes(t *testing.T) {
+	all := New(10_000, nil)
+	namespace := NewShare(NoLimit, all, 8)
+	route := NewShare(NoLimit, namespace, 8)
+	for range 20_000 {
+		NewPart(route, 8).Take(1)
+	}
+	require.InDelta(t, 8_740, route.Used(), 40, "what one route has at most")
+	require.True(t, NewShare(NoLimit, namespace, 8).Take(39), "another route of the namespace")
+	require.True(t, NewShare(NoLimit, NewShare(NoLimit, all, 8), 8).Take(200), "a route of another namespace")
+}
+
+func TestAFloodOfOneClientLeavesRoomForOthersOfItsRoute(t *testing.T) {
+	route := NewShare(NoLimit, NewShare(NoLimit, New(10_000, nil), 8), 8)
+	got, why := flood(NewPart(route, 8))
+	require.Equal(t, OverShare, why)
+	require.Greater(t, got, int64(8_700), "alone it has nearly as much as its route")
+	require.True(t, NewPart(route, 8).Take(12), "a quiet client")
+}
+
 func TestAnOwnLimitIsExact(t *testing.T) {
 	got, why := flood(NewShare(7, New(900, nil), 8))
 	require.EqualValues(t, 7, got)
@@ -108,7 +142,7 @@ func FuzzBudgets(f *testing.F) {
 		limit, alpha = limit&0xffff, 1+alpha&0xf
 		all := New(limit, nil)
 		spaces := []*Budget{NewShare(NoLimit, all, alpha), NewShare(NoLimit, all, alpha)}
-		leaves := []*Budget{NewShare(NoLimit, spaces[0], alpha), NewShare(9, spaces[0], alpha), NewShare(NoLimit, spaces[1], alpha), New(5, all)}
+		leaves := []*Budget{NewPart(spaces[0], alpha), NewShare(9, spaces[0], alpha), NewShare(NoLimit, spaces[1], alpha), New(5, all)}
 		held := make([]int64, len(leaves))
 		for _, s := range steps {
 			i, n := int(s)%len(leaves), int64(s>>3&7)
@@ -131,10 +165,14 @@ func FuzzBudgets(f *testing.F) {
 }
 
 func BenchmarkNested(b *testing.B) {
-	leaf := NewShare(NoLimit, NewShare(NoLimit, New(1000, nil), 8), 8)
-	b.ReportAllocs()
-	for b.Loop() {
-		leaf.Take(1)
-		leaf.Give(1)
+	route := NewShare(NoLimit, NewShare(NoLimit, New(1000, nil), 8), 8)
+	for name, leaf := range map[string]*Budget{"route": route, "client": NewPart(route, 8)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				leaf.Take(1)
+				leaf.Give(1)
+			}
+		})
 	}
 }
