@@ -10,6 +10,7 @@ package bodyhold
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -64,6 +65,18 @@ func Start(src io.Reader, length int64, opts Options) *Body {
 	b := &Body{src: src, opts: opts, length: length, settled: make(chan struct{}), gone: make(chan struct{})}
 	go b.pump()
 	return b
+}
+
+// StartRequest begins to read the body of a request that an http.Server has given
+// to a handler. It knows how to interrupt that itself.
+func StartRequest(w http.ResponseWriter, r *http.Request, opts Options) *Body {
+	opts.Interrupt = func() { r.Body.Close() }
+	if r.ProtoMajor == 1 {
+		// Over HTTP/1.1 Close waits for the Read that is to be interrupted.
+		rc := http.NewResponseController(w)
+		opts.Interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	}
+	return Start(r.Body, r.ContentLength, opts)
 }
 
 // Settled is closed when nothing more is read until the request goes on: the
