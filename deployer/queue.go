@@ -1,11 +1,12 @@
 package deployer
 
 import (
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -82,7 +83,7 @@ const (
 
 	maxPriorityValues = 16
 	maxPriorityValue  = 64
-	maxHeaderName     = 128
+	maxHeaderName     = 64
 )
 
 var maxQueueBytes = resource.MustParse("1Ti")
@@ -147,7 +148,7 @@ func priorityValues(text string) ([]string, bool) {
 	seen := map[string]bool{}
 	for v := range strings.SplitSeq(text, ",") {
 		v = strings.TrimSpace(v)
-		if v == "" || len(v) > maxPriorityValue || !httpguts.ValidHeaderFieldValue(v) || seen[strings.ToLower(v)] {
+		if len(v) > maxPriorityValue || !headerValues.MatchString(v) || seen[strings.ToLower(v)] {
 			return nil, false
 		}
 		seen[strings.ToLower(v)] = true
@@ -156,9 +157,17 @@ func priorityValues(text string) ([]string, bool) {
 	return values, len(values) <= maxPriorityValues
 }
 
+// headerName holds a name to the schema of InferenceRoute.
 func headerName(text string) bool {
-	return len(text) <= maxHeaderName && httpguts.ValidHeaderFieldName(text)
+	return len(text) <= maxHeaderName && headerNames.MatchString(text) && !slices.Contains(ofTheConnection, strings.ToLower(text))
 }
+
+var (
+	headerNames  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
+	headerValues = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?$`)
+	// ofTheConnection are fields that say nothing of who asks.
+	ofTheConnection = []string{"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 func routeTimeout(to *metav1.Duration, text string) bool {
 	d, err := time.ParseDuration(text)

@@ -79,6 +79,7 @@ func TestAnnotationsThatMakeNoSenseAreIgnoredWithTheirRemedy(t *testing.T) {
 		"bytes without a number":    {map[string]string{"queue-max-bytes": "lots"}, "queue-max-bytes", "such as 64Mi"},
 		"more bytes than there are": {map[string]string{"queue-max-bytes": "1Ei"}, "queue-max-bytes", "to 1Ti"},
 		"no header's name":          {map[string]string{"queue-client-header": "X User"}, "queue-client-header", "the name of a request header"},
+		"the connection's own":      {map[string]string{"queue-client-header": "Host"}, "queue-client-header", "the name of a request header"},
 		"a time without a unit":     {map[string]string{"queue-timeout": "30"}, "queue-timeout", "such as 30s"},
 		"longer than a day":         {map[string]string{"idle-timeout": "25h"}, "idle-timeout", "to 24h"},
 		"a time that is over":       {map[string]string{"first-byte-timeout": "-1s"}, "first-byte-timeout", "from 1ms"},
