@@ -165,7 +165,7 @@ func from(t *testing.T, ip string) *http.Client {
 func TestAQuietClientIsServedWhileAnotherFloodsTheSameRoute(t *testing.T) {
 	r := newRig(t, nil)
 	r.serve(backend(t, echo), func(s *v1alpha1.InferenceRouteSpec) { s.Queue.MaxRequests = 10 })
-	loud, quiet := from(t, "127.0.0.2"), from(t, "127.0.0.3")
+	loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
 	var flooded tally
 	var flood sync.WaitGroup
 	for range 30 {
