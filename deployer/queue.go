@@ -32,9 +32,9 @@ var queueKnobs = [...]struct {
 	{
 		"queue-max-bytes", "use a quantity of bytes from 0 to 1Ti, such as 64Mi",
 		func(s *rawservev1alpha1.InferenceRouteSpec, text string) bool {
-			q, err := resource.ParseQuantity(text)
-			s.Queue.MaxBytes = &q
-			return err == nil && q.Sign() >= 0 && q.Cmp(maxQueueBytes) <= 0
+			q, ok := queueBytes(text)
+			s.Queue.MaxBytes = q
+			return ok
 		},
 	},
 	{
@@ -157,12 +157,30 @@ func priorityValues(text string) ([]string, bool) {
 	return values, len(values) <= maxPriorityValues
 }
 
+// queueBytes reads a size. Of quantities it takes those that people write: an
+// exponent of a hundred million keeps resource.Quantity busy for minutes, and one of
+// four digits or a text of more than 64 characters is refused by the schema of
+// InferenceRoute, and with it the whole route.
+func queueBytes(text string) (*resource.Quantity, bool) {
+	if !sizes.MatchString(text) {
+		return nil, false
+	}
+	q, err := resource.ParseQuantity(text)
+	if err != nil || q.Cmp(maxQueueBytes) > 0 {
+		return nil, false
+	}
+	// Anew, because a parsed one keeps the spelling; Value rounds up to whole bytes.
+	return resource.NewQuantity(q.Value(), q.Format), true
+}
+
 // headerName holds a name to the schema of InferenceRoute.
 func headerName(text string) bool {
 	return len(text) <= maxHeaderName && headerNames.MatchString(text) && !slices.Contains(ofTheConnection, strings.ToLower(text))
 }
 
 var (
+	// sizes is below 1e15 of the largest unit.
+	sizes        = regexp.MustCompile(`^[0-9]{1,15}(\.[0-9]{1,3})?([KMGT]i|[kMGT])?$`)
 	headerNames  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 	headerValues = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?$`)
 	// ofTheConnection are fields that say nothing of who asks.
