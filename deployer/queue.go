@@ -147,14 +147,16 @@ func priorityValues(text string) ([]string, bool) {
 	var values []string
 	seen := map[string]bool{}
 	for v := range strings.SplitSeq(text, ",") {
-		v = strings.TrimSpace(v)
+		if v = strings.TrimSpace(v); v == "" {
+			continue
+		}
 		if len(v) > maxPriorityValue || !headerValues.MatchString(v) || seen[strings.ToLower(v)] {
 			return nil, false
 		}
 		seen[strings.ToLower(v)] = true
 		values = append(values, v)
 	}
-	return values, len(values) <= maxPriorityValues
+	return values, len(values) > 0 && len(values) <= maxPriorityValues
 }
 
 // queueBytes reads a size. Of quantities it takes those that people write: an
