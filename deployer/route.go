@@ -47,12 +47,14 @@ func (w *workload) route(stopped bool) (*rawservev1alpha1ac.InferenceRouteApplyC
 	if w.scaling.concurrency > 0 {
 		spec.WithContainerConcurrency(w.scaling.concurrency)
 	}
+	timeouts := w.knobs.Timeouts
 	if t := w.predictor.TimeoutSeconds; t != nil && *t != 0 {
 		if *t < 0 || *t > math.MaxInt32 {
 			return nil, invalid("spec.predictor.timeout", "%d is no number of seconds; use 1 or more, or 0 for none", *t)
 		}
-		spec.WithTimeouts(rawservev1alpha1ac.RouteTimeouts().WithTotal(metav1.Duration{Duration: time.Duration(*t) * time.Second}))
+		timeouts.Total = metav1.Duration{Duration: time.Duration(*t) * time.Second}
 	}
+	spec.WithTimeouts(routeTimeouts(timeouts)).WithQueue(routeQueue(w.knobs.Queue))
 	if w.sameZone {
 		spec.WithTrafficDistribution(rawservev1alpha1.PreferSameZone)
 	}
@@ -60,6 +62,49 @@ func (w *workload) route(stopped bool) (*rawservev1alpha1ac.InferenceRouteApplyC
 		WithLabels(w.labels).
 		WithOwnerReferences(w.ownerRef()).
 		WithSpec(spec), nil
+}
+
+// routeTimeouts leaves out what is not set, and is nil where nothing is.
+func routeTimeouts(t rawservev1alpha1.RouteTimeouts) *rawservev1alpha1ac.RouteTimeoutsApplyConfiguration {
+	if t == (rawservev1alpha1.RouteTimeouts{}) {
+		return nil
+	}
+	c := rawservev1alpha1ac.RouteTimeouts()
+	for _, part := range []struct {
+		d   metav1.Duration
+		set func(metav1.Duration) *rawservev1alpha1ac.RouteTimeoutsApplyConfiguration
+	}{{t.Queue, c.WithQueue}, {t.FirstByte, c.WithFirstByte}, {t.Idle, c.WithIdle}, {t.Total, c.WithTotal}} {
+		if part.d.Duration > 0 {
+			part.set(part.d)
+		}
+	}
+	return c
+}
+
+// routeQueue does the same for the queue.
+func routeQueue(q rawservev1alpha1.RouteQueue) *rawservev1alpha1ac.RouteQueueApplyConfiguration {
+	c := rawservev1alpha1ac.RouteQueue()
+	set := false
+	if q.MaxRequests > 0 {
+		c.WithMaxRequests(q.MaxRequests)
+		set = true
+	}
+	if q.MaxBytes != nil {
+		c.WithMaxBytes(*q.MaxBytes)
+		set = true
+	}
+	if q.ClientHeader != "" {
+		c.WithClientHeader(q.ClientHeader)
+		set = true
+	}
+	if p := q.Priority; p != nil {
+		c.WithPriority(rawservev1alpha1ac.RoutePriority().WithHeader(p.Header).WithHigh(p.High...).WithLow(p.Low...))
+		set = true
+	}
+	if !set {
+		return nil
+	}
+	return c
 }
 
 // routeTarget is the only revision of a component without a rollout. It selects

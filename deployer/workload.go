@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	rawservev1alpha1 "github.com/rawserve/rawserve/api/rawserve/v1alpha1"
 	"github.com/rawserve/rawserve/api/serving/v1beta1"
 )
 
@@ -30,7 +31,9 @@ type workload struct {
 	// sameZone says that requests stay in their zone, zoneField that the Service says
 	// so in its own field.
 	sameZone, zoneField bool
-	warnings            []Warning
+	// knobs has Queue and Timeouts as annotations set them.
+	knobs    rawservev1alpha1.InferenceRouteSpec
+	warnings []Warning
 }
 
 // podSteps put the pods together, in this order. Platform steps add containers of
@@ -52,6 +55,7 @@ var podSteps = []struct {
 	{"read scaling", false, (*workload).readScaling},
 	{"find ports", false, (*workload).findPorts},
 	{"read zone", false, (*workload).readZone},
+	{"read queue", false, (*workload).readQueue},
 	{"label revision", true, (*workload).labelRevision},
 	{"download storage", true, (*workload).downloadStorage},
 	{"add agent", true, (*workload).addAgent},

@@ -109,6 +109,7 @@ func TestAllRunsEveryStepAndOneClusterAtATime(t *testing.T) {
 		"root: go test -race ./...",
 		"root/e2e/cluster: go test -race ./...",
 		"root/e2e/modelserver: go test -race ./...",
+		"root/e2e/load: go test -race ./...",
 		"root/e2e/prometheus: go test .",
 		"root/e2e/suites: go test -race ./harness/... ./load/... ./cmd/...",
 		"root/e2e/suites: go vet ./...",

@@ -168,7 +168,7 @@ func from(t *testing.T, ip string) *http.Client {
 func TestAQuietClientIsServedWhileAnotherFloodsTheSameRoute(t *testing.T) {
 	r := newRig(t, nil)
 	r.serve(backend(t, echo), func(s *v1alpha1.InferenceRouteSpec) { s.Queue.MaxRequests = 10 })
-	loud, quiet := from(t, "127.0.0.2"), from(t, "127.0.0.3")
+	loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
 	var flooded tally
 	var flood sync.WaitGroup
 	for range 30 {
@@ -331,7 +331,7 @@ func TestAQuietClientIsServedWhileAnotherFillsTheRoute(t *testing.T) {
 				}
 			}), nil)
 			r.ready("a", "127.0.0.1")
-			loud, quiet := from(t, "127.0.0.2"), from(t, "127.0.0.3")
+			loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
 			var flooded tally
 			var flood sync.WaitGroup
 			const sent = limit + 100
@@ -358,7 +358,7 @@ func TestAQuietClientsBodyIsHeldWhileAnothersTakeAllTheyGet(t *testing.T) {
 		c.Queue.MaxBytes = resource.MustParse("1Mi")
 	})
 	r.serve(backend(t, echo), nil)
-	loud, quiet := from(t, "127.0.0.2"), from(t, "127.0.0.3")
+	loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
 	var flooded tally
 	var flood sync.WaitGroup
 	const sent = 150
@@ -401,7 +401,7 @@ func TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets(t *testing.T
 	}()
 	for refused := false; !refused; {
 		require.Less(t, len(open), 90)
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.1.2")}}
 		conn, err := d.Dial("tcp", r.addr())
 		require.NoError(t, err)
 		open = append(open, conn)
@@ -413,7 +413,7 @@ func TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets(t *testing.T
 		refused = res.StatusCode == 429
 	}
 	require.Greater(t, len(open), 70)
-	require.Equal(t, 200, fetch(from(t, "127.0.0.3"), http.MethodPost, r.url("/"), "x").code)
+	require.Equal(t, 200, fetch(from(t, "127.0.1.3"), http.MethodPost, r.url("/"), "x").code)
 	rt := r.s.find(types.NamespacedName{Namespace: "models", Name: "iris-predictor"})
 	for _, conn := range open {
 		conn.Close()

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/rawserve/rawserve/activator"
@@ -146,17 +145,11 @@ func (c *call) holdAgain() held {
 }
 
 func (c *call) startBody() *bodyhold.Body {
-	interrupt := func() { c.r.Body.Close() }
-	if c.r.ProtoMajor == 1 {
-		rc := http.NewResponseController(c.w)
-		interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
-	}
 	c.bodyOf = c.route.clients.join(clientKey{c.who.Client, c.who.Client != c.conn.Client}, c.route.shares)
-	return bodyhold.Start(c.r.Body, c.r.ContentLength, bodyhold.Options{
+	return bodyhold.StartRequest(c.w, c.r, bodyhold.Options{
 		MaxMemory: c.s.config.Queue.MaxBodyMemory.Value(),
 		Memory:    c.bodyOf.bytes,
 		Spool:     c.s.spool,
-		Interrupt: interrupt,
 	})
 }
 
@@ -236,7 +229,7 @@ func (c *call) checkClient() held {
 		}
 	}
 	switch {
-	case c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()):
+	case c.conn.Left(c.r):
 		return held{code: codeGone}
 	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
 		// The pod came in the same moment.

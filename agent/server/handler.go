@@ -114,14 +114,7 @@ func (c *call) wait(ticket *agent.Ticket) int {
 }
 
 func (c *call) startBody() *bodyhold.Body {
-	interrupt := func() { c.r.Body.Close() }
-	if c.r.ProtoMajor == 1 {
-		rc := http.NewResponseController(c.w)
-		interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
-	}
-	return bodyhold.Start(c.r.Body, c.r.ContentLength, bodyhold.Options{
-		MaxMemory: bodyMemory, Memory: c.s.memory, Spool: c.s.spool, Interrupt: interrupt,
-	})
+	return bodyhold.StartRequest(c.w, c.r, bodyhold.Options{MaxMemory: bodyMemory, Memory: c.s.memory, Spool: c.s.spool})
 }
 
 // checkClient makes sure, before anything is executed for it, that the client
@@ -136,7 +129,7 @@ func (c *call) checkClient() int {
 			return c.bodyFailed(err)
 		}
 	}
-	if c.r.Context().Err() != nil || (c.r.ProtoMajor == 1 && c.conn.Gone()) {
+	if c.conn.Left(c.r) {
 		return codeGone
 	}
 	return 0

@@ -42,7 +42,7 @@ func (r Run) budgets(w io.Writer) {
 		if !v.Met {
 			met = "**missed**"
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", v.Hop, v.Cell, v.Budget, v.Measured, v.Limit, met)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", v.Hop, v.Cell, v.Budget, inCell(v.Measured), v.Limit, met)
 	}
 }
 
@@ -78,7 +78,7 @@ func (s Series) rows(w io.Writer) {
 	for _, row := range s.Rows() {
 		name := string(row.Hop)
 		if row.Errors > 0 {
-			name += fmt.Sprintf(" (**%d failed**: %s)", row.Errors, strings.ReplaceAll(row.FirstError, "|", "/"))
+			name += fmt.Sprintf(" (**%d failed**: %s)", row.Errors, inCell(row.FirstError))
 		}
 		cpu, cpuRatio, peak := "–", "–", "–"
 		if row.CPUPerThousand > 0 {
@@ -90,6 +90,11 @@ func (s Series) rows(w io.Writer) {
 		}
 		fmt.Fprintf(w, "| %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Cell.Clients, name, thousands(row.Rate), hundredths(row.RateRatio), span(row.P50), span(row.P99), cpu, cpuRatio, peak)
 	}
+}
+
+// inCell is text that stays in its cell of a table.
+func inCell(text string) string {
+	return strings.NewReplacer("|", "/", "\n", " ").Replace(text)
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f %%", x*100) }

@@ -106,12 +106,14 @@ func (s Series) Rows() []Row {
 		if len(samples) == 0 {
 			continue
 		}
+		// A round without an answer is an error and no measurement.
+		answered := slices.DeleteFunc(slices.Clone(samples), func(x Sample) bool { return x.Requests == 0 })
 		row := Row{
 			Hop:            hop,
-			Rate:           median(samples, Sample.Rate),
-			P50:            median(samples, func(x Sample) time.Duration { return x.P50 }),
-			P99:            median(samples, func(x Sample) time.Duration { return x.P99 }),
-			CPUPerThousand: median(samples, Sample.CPUPerThousand),
+			Rate:           median(answered, Sample.Rate),
+			P50:            median(answered, func(x Sample) time.Duration { return x.P50 }),
+			P99:            median(answered, func(x Sample) time.Duration { return x.P99 }),
+			CPUPerThousand: median(answered, Sample.CPUPerThousand),
 			RateRatio:      s.against(hop, GoProxy, func(x, base Sample) float64 { return ratio(x.Rate(), base.Rate()) }),
 			Added:          time.Duration(s.against(hop, Direct, func(x, base Sample) float64 { return float64(x.P50 - base.P50) })),
 			CPURatio: s.against(hop, GoProxy, func(x, base Sample) float64 {
@@ -132,7 +134,7 @@ func (s Series) Rows() []Row {
 func (s Series) against(hop, base Hop, compare func(x, base Sample) float64) float64 {
 	var all []float64
 	for i, x := range s.Samples[hop] {
-		if i < len(s.Samples[base]) {
+		if i < len(s.Samples[base]) && x.Requests > 0 && s.Samples[base][i].Requests > 0 {
 			all = append(all, compare(x, s.Samples[base][i]))
 		}
 	}

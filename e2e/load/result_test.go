@@ -68,6 +68,20 @@ func TestRoundsThatBrokeOffAreNotComparedWithOthers(t *testing.T) {
 	require.InDelta(t, 0.5, rows[1].CPURatio, 1e-9)
 }
 
+func TestARoundWithoutAnAnswerIsAnErrorAndNoMeasurement(t *testing.T) {
+	failed := Sample{Errors: 1, FirstError: "no event came"}
+	s := Series{Samples: map[Hop][]Sample{
+		GoProxy: rounds([]int{100, 100}, []int{1, 1}),
+		Agent:   append([]Sample{failed}, rounds([]int{90}, []int{7})...),
+	}}
+	got := s.Rows()[1]
+	require.InDelta(t, 0.9, got.CPURatio, 1e-9, "only the second round has both")
+	require.Equal(t, 90*time.Millisecond, got.CPUPerThousand)
+	require.Equal(t, 7*time.Microsecond, got.P50)
+	require.Equal(t, int64(1), got.Errors)
+	require.Equal(t, "no event came", got.FirstError)
+}
+
 func TestNothingMeasuredIsNotDividedBy(t *testing.T) {
 	s := Series{Samples: map[Hop][]Sample{GoProxy: {{}}, Agent: {{}}}}
 	for _, row := range s.Rows() {

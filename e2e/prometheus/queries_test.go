@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
@@ -62,7 +61,7 @@ func check(q Query, known map[string]metricsdoc.Metric, recorded map[string]bool
 			return nil
 		}
 		for _, m := range s.LabelMatchers {
-			if m.Name != labels.MetricName && m.Name != "le" && !slices.Contains(metric.Labels, m.Name) && !slices.Contains(ofTargets, m.Name) {
+			if m.Name != model.MetricNameLabel && m.Name != "le" && !slices.Contains(metric.Labels, m.Name) && !slices.Contains(ofTargets, m.Name) {
 				problems = append(problems, fmt.Sprintf("%s: %s has no label %s", q.Where, s.Name, m.Name))
 			}
 		}

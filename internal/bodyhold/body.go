@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/clientconn"
 )
 
 // ErrNoMemory says that the memory set aside for held bodies is used up.
@@ -36,6 +38,9 @@ type Options struct {
 	Memory *budget.Budget
 	// Spool is where bytes beyond MaxMemory go. nil: they are not read while held.
 	Spool *Spool
+	// Unread reports whether the client has sent bytes that have not been read yet. May
+	// be nil.
+	Unread func() bool
 	// Interrupt makes a Read that is blocked return. It is called once at most.
 	Interrupt func()
 }
@@ -69,6 +74,19 @@ func Start(src io.Reader, length int64, opts Options) *Body {
 	b := &Body{src: src, opts: opts, length: length, settled: make(chan struct{}), gone: make(chan struct{})}
 	go b.pump()
 	return b
+}
+
+// StartRequest begins to read the body of a request that an http.Server has given
+// to a handler. It knows how to interrupt that itself.
+func StartRequest(w http.ResponseWriter, r *http.Request, opts Options) *Body {
+	opts.Interrupt = func() { r.Body.Close() }
+	if r.ProtoMajor == 1 {
+		// Over HTTP/1.1 Close waits for the Read that is to be interrupted.
+		rc := http.NewResponseController(w)
+		opts.Interrupt = func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	}
+	opts.Unread = clientconn.From(r.Context()).Unread
+	return Start(r.Body, r.ContentLength, opts)
 }
 
 // Settled is closed when nothing more is read until the request goes on: the
@@ -111,30 +129,40 @@ func (b *Body) Coming() bool {
 // for stall, or most has passed. A client that has been silent for stall is
 // alive as far as anyone can know, for everything that it sent has been read; it
 // may be one that sends more only after it got an answer. One that goes on
-// sending after most is slow, or sends for as long as it gets answers.
+// sending after most is slow, or sends for as long as it gets answers. But where
+// its bytes are there and have not been read it is not the client who is slow; then
+// both last up to ten times as long.
 func (b *Body) Await(cancelled <-chan struct{}, stall, most time.Duration) {
+	begun := time.Now()
 	end := time.NewTimer(most)
 	defer end.Stop()
 	silence := time.NewTimer(stall)
 	defer silence.Stop()
 	last := b.received()
 	for {
+		late := false
 		select {
 		case <-b.settled:
 			return
 		case <-cancelled:
 			return
 		case <-end.C:
-			return
+			late = true
+			end.Reset(most)
 		case <-silence.C:
+			silence.Reset(stall)
 		}
 		now := b.received()
-		if now == last {
+		if (late || now == last) && !b.behind(time.Since(begun), most) {
 			return
 		}
 		last = now
-		silence.Reset(stall)
 	}
+}
+
+// behind reports whether reading is what the body waits for.
+func (b *Body) behind(waited, most time.Duration) bool {
+	return b.opts.Unread != nil && waited < 10*most && b.opts.Unread()
 }
 
 // Release ends the reading ahead after the Read that is under way. What follows

@@ -85,7 +85,7 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 		return Granted
 	}
 	used := b.used.Add(n)
-	refusal := Granted
+	var refusal Refusal
 	first := b.alpha > 0 && !b.bare && used <= b.floor()
 	alpha := b.alpha
 	if spared {

@@ -8,6 +8,7 @@ package clientconn
 import (
 	"context"
 	"net"
+	"net/http"
 	"syscall"
 )
 
@@ -38,6 +39,12 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 		}
 	}
 	return context.WithValue(ctx, contextKey{}, conn)
+}
+
+// Left reports whether the client of a request that came in over the connection is
+// known to have gone. Over HTTP/2 it says so itself, or its connection ends.
+func (c *Conn) Left(r *http.Request) bool {
+	return r.Context().Err() != nil || r.ProtoMajor == 1 && c.Gone()
 }
 
 // From returns the connection of a request's context, nil without one.

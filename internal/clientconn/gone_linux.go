@@ -34,3 +34,13 @@ func (c *Conn) Gone() bool {
 	// Control fails only on a connection that this side has closed.
 	return gone || err != nil
 }
+
+// Unread reports whether the client has sent bytes that have not been read yet.
+func (c *Conn) Unread() bool {
+	if c == nil || c.raw == nil {
+		return false
+	}
+	n := 0
+	err := c.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return err == nil && n > 0
+}

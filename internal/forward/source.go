@@ -25,7 +25,8 @@ type source struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	r       io.Reader
-	kept    []byte // the bytes from base on
+	kept    []byte      // the bytes from base on
+	pooled  *keptBuffer // that kept lies in; nil where it has grown by itself
 	base    int64
 	taken   int64 // of share
 	lost    bool  // the beginning is not kept any more
@@ -121,6 +122,15 @@ func (s *source) short(length int64) ([]byte, bool) {
 	return buf, int64(n) == length
 }
 
+// keptBuffers are for what is kept of bodies longer than pooledFrom. Grown anew for
+// each, it would be most of what such a request allocates: 100 KB took 1.2 to 1.4
+// times the processor time of Go's proxy, and take 0.9 with the pool.
+var keptBuffers = sync.Pool{New: func() any { return new(keptBuffer) }}
+
+type keptBuffer [replayBytes]byte
+
+const pooledFrom = 8 << 10
+
 // settle gives back what is kept of a body that has been sent as a whole. There
 // will be no other attempt.
 func (s *source) settle() {
@@ -146,9 +156,42 @@ func (s *source) end() {
 // drop is called with the lock held.
 func (s *source) drop() {
 	s.base += int64(len(s.kept))
-	s.kept = nil
+	s.discard()
 	s.share.Give(s.taken)
 	s.taken = 0
+}
+
+// discard lets go of the bytes that are kept. It is called with the lock held, and
+// nobody reads them without it but who has them from short, until settle or end.
+func (s *source) discard() {
+	s.kept = nil
+	if s.pooled != nil {
+		keptBuffers.Put(s.pooled)
+		s.pooled = nil
+	}
+}
+
+// reserve makes room for n more bytes, or reports that there is none. A buffer of the
+// pool is taken from the share as a whole, however little of it is used yet.
+func (s *source) reserve(n int) bool {
+	switch {
+	case s.pooled != nil:
+		return true
+	case s.async || s.limit > len(keptBuffer{}) || len(s.kept)+n <= pooledFrom:
+		if !s.share.Take(int64(n)) {
+			return false
+		}
+		s.taken += int64(n)
+		return true
+	}
+	more := int64(len(keptBuffer{})) - s.taken
+	if !s.share.Take(more) {
+		return false
+	}
+	s.taken += more
+	s.pooled = keptBuffers.Get().(*keptBuffer)
+	s.kept = append(s.pooled[:0], s.kept...)
+	return true
 }
 
 // keep adds what has been read from the client. It is called with the lock held.
@@ -159,7 +202,7 @@ func (s *source) keep(p []byte, err error) {
 	}
 	switch {
 	case s.over:
-	case s.lost || len(s.kept)+len(p) > s.limit || !s.share.Take(int64(len(p))):
+	case s.lost || len(s.kept)+len(p) > s.limit || !s.reserve(len(p)):
 		s.lost = true
 		s.share.Give(s.taken)
 		s.taken = 0
@@ -168,10 +211,9 @@ func (s *source) keep(p []byte, err error) {
 			s.kept = append(s.kept, p...)
 		} else {
 			s.base += int64(len(s.kept) + len(p))
-			s.kept = nil
+			s.discard()
 		}
 	default:
-		s.taken += int64(len(p))
 		s.kept = append(s.kept, p...)
 	}
 	s.changed.Broadcast()

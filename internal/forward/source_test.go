@@ -105,3 +105,66 @@ func TestBodyThatFailsIsNotReplayable(t *testing.T) {
 	require.False(t, s.replayable())
 	require.True(t, errors.Is(s.failure(), io.ErrUnexpectedEOF))
 }
+
+// pattern is a body whose bytes tell where they belong.
+func pattern(seed byte, length int) []byte {
+	b := make([]byte, length)
+	for i := range b {
+		b[i] = seed + byte(i%251)
+	}
+	return b
+}
+
+func TestABufferThatIsUsedAgainNeverShowsInAnotherBody(t *testing.T) {
+	share := budget.New(3*replayBytes, nil)
+	begin := func(seed byte) *source {
+		s := newSource(&slowly{rand.New(rand.NewPCG(uint64(seed), 1)), pattern(seed, 60<<10), io.EOF}, false, replayBytes, share)
+		_, err := io.ReadFull(s.attempt(), make([]byte, 50<<10))
+		require.NoError(t, err)
+		return s
+	}
+	for range 50 {
+		a, b := begin(1), begin(2)
+		a.end()
+		c := begin(3) // has what a had, as a rule
+		for seed, s := range map[byte]*source{2: b, 3: c} {
+			got, err := io.ReadAll(s.attempt())
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(pattern(seed, 60<<10), got), "body %d", seed)
+			s.end()
+			s.end()
+		}
+		require.Zero(t, share.Used(), "what is kept is given back, once")
+	}
+}
+
+func TestABufferCountsAsAWholeHoweverLittleOfItIsUsed(t *testing.T) {
+	share := budget.New(replayBytes, nil)
+	first := newSource(bytes.NewReader(pattern(1, 60<<10)), false, replayBytes, share)
+	_, err := io.ReadFull(first.attempt(), make([]byte, pooledFrom+1))
+	require.NoError(t, err)
+	require.Equal(t, int64(replayBytes), share.Used())
+	second := newSource(bytes.NewReader(pattern(2, 60<<10)), false, replayBytes, share)
+	got, err := io.ReadAll(second.attempt())
+	require.NoError(t, err, "without room it is sent all the same, once")
+	require.True(t, bytes.Equal(pattern(2, 60<<10), got))
+	require.False(t, second.replayable())
+	first.end()
+	second.end()
+	require.Zero(t, share.Used())
+}
+
+func TestALongBodyIsKeptWithoutGrowing(t *testing.T) {
+	body, p := pattern(1, 100<<10), make([]byte, 32<<10)
+	allocations := testing.AllocsPerRun(100, func() {
+		s := newSource(bytes.NewReader(body), false, replayBytes, nil)
+		for a := s.attempt(); ; {
+			if _, err := a.Read(p); err != nil {
+				break
+			}
+		}
+		s.end()
+	})
+	// The source, the reader and the attempt, and now and then a buffer.
+	require.Less(t, allocations, 5.0)
+}

@@ -66,7 +66,8 @@ func TestWhatIsNotReadAlikeByAllIsRefused(t *testing.T) {
 	}
 }
 
-// TestHowTheBytesAreCutDoesNotMatter cuts every case at every byte, and into single bytes.
+// TestHowTheBytesAreCutDoesNotMatter cuts every case at every byte, the longest at
+// some less, and into single bytes.
 func TestHowTheBytesAreCutDoesNotMatter(t *testing.T) {
 	for _, c := range stricttest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestHowTheBytesAreCutDoesNotMatter(t *testing.T) {
 			same(iotest.OneByteReader(strings.NewReader(c.Raw)), 4096)
 			same(strings.NewReader(c.Raw), 1)
 			same(strings.NewReader(c.Raw), 7)
-			for i := range c.Raw {
+			for i := 0; i < len(c.Raw); i += 1 + i/300 { // the long ones repeat themselves
 				same(&pieces{[]byte(c.Raw[:i]), []byte(c.Raw[i:])}, 4096)
 			}
 		})

@@ -83,7 +83,7 @@ type InferenceRouteSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ContainerConcurrency int64 `json:"containerConcurrency,omitempty"`
-	// Queue bounds what an activator holds for this route.
+	// Queue bounds and orders what an activator holds for this route.
 	// +optional
 	Queue RouteQueue `json:"queue,omitempty"`
 	// Timeouts bound the parts of a request's life.
@@ -173,8 +173,9 @@ type RouteTarget struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-// RouteQueue bounds what one activator holds for one route. What is beyond the
-// bounds is answered 503 with a Retry-After.
+// RouteQueue bounds and orders what one activator holds for one route. What is
+// beyond the bounds is answered 503 with a Retry-After, or 429 where its client is
+// over its share.
 type RouteQueue struct {
 	// MaxRequests is the largest number of requests held at a time. 0 means the
 	// activator's own default, 10000.
@@ -183,46 +184,50 @@ type RouteQueue struct {
 	MaxRequests int32 `json:"maxRequests,omitempty"`
 	// MaxBytes is the largest number of bytes of request bodies held at a time.
 	// Absent means the activator's own default, 256Mi.
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : !self.startsWith('-')",message="must not be negative: use a size, for example 64Mi, or remove maxBytes for the activator's default"
 	// +optional
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
-	// ClientHeader is the request header that tells clients apart, so that one of them
-	// cannot take all places from the others. It is trusted, so name one only where
-	// a gateway sets it. Absent means that the address counts which a connection comes from.
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`
+	// ClientHeader is the header of a request that tells clients apart, for a route
+	// whose requests come through a gateway; without it clients are told apart by the
+	// address that the connection comes from, which then is the gateway's for all of
+	// them. The header is trusted: name one only where a gateway sets it and removes
+	// what clients send in it, or a client takes another share with each value.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[0-9A-Za-z][0-9A-Za-z._-]*$') && !(self.lowerAscii() in ['connection', 'content-length', 'host', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'])",message="must be the name of a header that says who asks, for example X-Consumer-Id: use letters, digits, - _ and . only, and none that belongs to the connection, such as Host; without clientHeader clients are told apart by their address"
 	// +optional
 	ClientHeader string `json:"clientHeader,omitempty"`
-	// Priority says which requests are urgent. Absent means that all are alike.
+	// Priority says which held requests are released first and which are shed first.
+	// Absent means that all are alike.
 	// +optional
 	Priority *RoutePriority `json:"priority,omitempty"`
 }
 
-// RoutePriority says by a header how urgent a request is that has to wait. Those
-// that have neither a high nor a low value are in between.
+// RoutePriority ranks requests by the value of a header: one that High has is
+// released first, one that Low has is released last and shed first, and all
+// others, those without the header too, are in between. Within a rank the order
+// is that of arrival. Values are compared without regard to case.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.high) || has(self.low)",message="name values in high, in low or in both"
-// +kubebuilder:validation:XValidation:rule="!has(self.high) || !has(self.low) || !self.high.exists(h, h.lowerAscii() in self.low.map(l, l.lowerAscii()))",message="a value cannot be both high and low: remove it from one of them"
+// +kubebuilder:validation:XValidation:rule="has(self.high) && self.high.size() > 0 || has(self.low) && self.low.size() > 0",message="needs at least one value in high or low, because all requests are alike without: add one, or remove priority"
+// +kubebuilder:validation:XValidation:rule="!has(self.high) || !has(self.low) || !self.high.exists(h, self.low.exists(l, l.lowerAscii() == h.lowerAscii()))",message="a value must not be in both high and low, also when written in another case: remove it from one of them"
 type RoutePriority struct {
-	// Header is the request header whose value counts. It is trusted.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`
+	// Header is the name of the header. It is trusted as ClientHeader is.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z][0-9A-Za-z._-]*$') && !(self.lowerAscii() in ['connection', 'content-length', 'host', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'])",message="must be the name of a header that says how urgent a request is, for example X-Priority: use letters, digits, - _ and . only, and none that belongs to the connection, such as Host"
 	Header string `json:"header"`
-	// High has the values, in upper or lower case, whose requests are released before all others.
+	// High has the values of requests that are released first.
 	// +listType=set
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.all(v, v.matches('^[!-~]([ -~]*[!-~])?$'))",message="a value must be what a header can have: use letters, digits and signs of ASCII, with no space before or after"
 	// +optional
 	High []string `json:"high,omitempty"`
-	// Low has the values whose requests are released after all others, and make room for
-	// them where there is none.
+	// Low has the values of requests that are released last and shed first.
 	// +listType=set
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.all(v, v.matches('^[!-~]([ -~]*[!-~])?$'))",message="a value must be what a header can have: use letters, digits and signs of ASCII, with no space before or after"
 	// +optional
 	Low []string `json:"low,omitempty"`
 }

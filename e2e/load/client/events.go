@@ -24,12 +24,16 @@ func runEvents(ctx context.Context, o Options, warm func()) (Result, error) {
 	defer client.CloseIdleConnections()
 
 	var counting atomic.Bool
-	var wg sync.WaitGroup
+	var wg, begun sync.WaitGroup
 	var errs errorCount
 	delays := make([][]time.Duration, o.Cell.Clients)
 	for i := range delays {
+		begun.Add(1)
 		wg.Go(func() {
+			first := sync.OnceFunc(begun.Done)
+			defer first()
 			err := readEvents(ctx, client, o, func(d time.Duration) {
+				first()
 				if counting.Load() {
 					delays[i] = append(delays[i], d)
 				}
@@ -39,12 +43,14 @@ func runEvents(ctx context.Context, o Options, warm func()) (Result, error) {
 			}
 		})
 	}
+	// A stream that is slow to begin would be missing from what is measured.
+	begun.Wait()
 	sleep(ctx, o.WarmUp)
 	warm()
-	begun := time.Now()
+	start := time.Now()
 	counting.Store(true)
 	sleep(ctx, o.Duration)
-	elapsed := time.Since(begun)
+	elapsed := time.Since(start)
 	cancel()
 	wg.Wait()
 	r := summarize(slices.Concat(delays...))

@@ -27,6 +27,8 @@ var startable = map[string]string{
 	"custom-container.yaml":    "custom",
 	"grpc.yaml":                "grpc",
 	"concurrency.yaml":         "concurrency",
+	"queue.yaml":               "queue",
+	"same-zone.yaml":           "same-zone",
 	"knative-annotations.yaml": "knative-annotations",
 	"requests-per-second.yaml": "requests-per-second",
 	"hpa.yaml":                 "hpa",

@@ -45,7 +45,7 @@ func (l *Ledger) Take() []string {
 // is refused a 400 and the connection's end.
 func Talk(t testing.TB, addr string, c Case) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
@@ -57,6 +57,7 @@ func Talk(t testing.TB, addr string, c Case) {
 		require.NoError(t, err, "response %d", i)
 		_, err = io.Copy(io.Discard, res.Body)
 		require.NoError(t, err)
+		res.Body.Close()
 		require.Equal(t, http.StatusOK, res.StatusCode, "response %d", i)
 	}
 	if c.Reason == "" {
@@ -66,6 +67,7 @@ func Talk(t testing.TB, addr string, c Case) {
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, res.Body)
 	require.NoError(t, err)
+	res.Body.Close()
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	require.True(t, res.Close)
 	if c.Entered {

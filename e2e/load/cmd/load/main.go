@@ -252,8 +252,13 @@ func measureCell(ctx context.Context, o options, s *stage.Stage, cell load.Cell,
 			} else {
 				sample, err = s.Measure(ctx, hop, cell, o.warmUp, o.duration)
 			}
+			if ctx.Err() != nil {
+				return series, fmt.Errorf("stopped: %w", ctx.Err())
+			}
 			if err != nil {
-				return series, err
+				// The others are worth measuring all the same; the tables say what failed.
+				fmt.Fprintln(os.Stderr, err)
+				sample = load.Sample{Errors: 1, FirstError: err.Error()}
 			}
 			series.Samples[hop] = append(series.Samples[hop], sample)
 		}

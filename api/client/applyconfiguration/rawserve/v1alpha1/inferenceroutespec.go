@@ -22,7 +22,7 @@ type InferenceRouteSpecApplyConfiguration struct {
 	// ContainerConcurrency is the hard limit of requests in one pod at a time.
 	// 0, the default, means no limit.
 	ContainerConcurrency *int64 `json:"containerConcurrency,omitempty"`
-	// Queue bounds what an activator holds for this route.
+	// Queue bounds and orders what an activator holds for this route.
 	Queue *RouteQueueApplyConfiguration `json:"queue,omitempty"`
 	// Timeouts bound the parts of a request's life.
 	Timeouts *RouteTimeoutsApplyConfiguration `json:"timeouts,omitempty"`

@@ -5,15 +5,16 @@ package v1alpha1
 // RoutePriorityApplyConfiguration represents a declarative configuration of the RoutePriority type for use
 // with apply.
 //
-// RoutePriority says by a header how urgent a request is that has to wait. Those
-// that have neither a high nor a low value are in between.
+// RoutePriority ranks requests by the value of a header: one that High has is
+// released first, one that Low has is released last and shed first, and all
+// others, those without the header too, are in between. Within a rank the order
+// is that of arrival. Values are compared without regard to case.
 type RoutePriorityApplyConfiguration struct {
-	// Header is the request header whose value counts. It is trusted.
+	// Header is the name of the header. It is trusted as ClientHeader is.
 	Header *string `json:"header,omitempty"`
-	// High has the values, in upper or lower case, whose requests are released before all others.
+	// High has the values of requests that are released first.
 	High []string `json:"high,omitempty"`
-	// Low has the values whose requests are released after all others, and make room for
-	// them where there is none.
+	// Low has the values of requests that are released last and shed first.
 	Low []string `json:"low,omitempty"`
 }
 

@@ -9,8 +9,9 @@ import (
 // RouteQueueApplyConfiguration represents a declarative configuration of the RouteQueue type for use
 // with apply.
 //
-// RouteQueue bounds what one activator holds for one route. What is beyond the
-// bounds is answered 503 with a Retry-After.
+// RouteQueue bounds and orders what one activator holds for one route. What is
+// beyond the bounds is answered 503 with a Retry-After, or 429 where its client is
+// over its share.
 type RouteQueueApplyConfiguration struct {
 	// MaxRequests is the largest number of requests held at a time. 0 means the
 	// activator's own default, 10000.
@@ -18,11 +19,14 @@ type RouteQueueApplyConfiguration struct {
 	// MaxBytes is the largest number of bytes of request bodies held at a time.
 	// Absent means the activator's own default, 256Mi.
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
-	// ClientHeader is the request header that tells clients apart, so that one of them
-	// cannot take all places from the others. It is trusted, so name one only where
-	// a gateway sets it. Absent means that the address counts which a connection comes from.
+	// ClientHeader is the header of a request that tells clients apart, for a route
+	// whose requests come through a gateway; without it clients are told apart by the
+	// address that the connection comes from, which then is the gateway's for all of
+	// them. The header is trusted: name one only where a gateway sets it and removes
+	// what clients send in it, or a client takes another share with each value.
 	ClientHeader *string `json:"clientHeader,omitempty"`
-	// Priority says which requests are urgent. Absent means that all are alike.
+	// Priority says which held requests are released first and which are shed first.
+	// Absent means that all are alike.
 	Priority *RoutePriorityApplyConfiguration `json:"priority,omitempty"`
 }
 
