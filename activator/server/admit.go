@@ -43,7 +43,7 @@ var overloaded = &answer.Answer{
 
 var overShare = &answer.Answer{
 	Reason:     answer.ShareExceeded,
-	Message:    "This model, or its namespace, has as many requests here as it can have while others want some. Send fewer, or try again.",
+	Message:    "This client, this model or its namespace has as many requests here as it can have while others want some. Send fewer, or try again.",
 	RetryAfter: time.Second,
 }
 
@@ -61,17 +61,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rt := entry.route
 	rt.arrivals.Add(1)
-	if why := rt.inside.Try(1); why != budget.Granted {
+	inside, memory := rt.inside, rt.memory
+	if from := clientFrom(r.Context()); from != nil {
+		inside, memory = from.inside, from.memory
+	}
+	if why := inside.Try(1); why != budget.Granted {
 		s.turnAway(w, r, rt, why, refusedByRequests)
 		return
 	}
-	defer rt.inside.Give(1)
+	defer inside.Give(1)
 	cost := requestCost + headerSize(r)
-	if why := rt.memory.Try(cost); why != budget.Granted {
+	if why := memory.Try(cost); why != budget.Granted {
 		s.turnAway(w, r, rt, why, refusedByMemory)
 		return
 	}
-	defer rt.memory.Give(cost)
+	defer memory.Give(cost)
 	s.serve(w, r, conn, entry)
 }
 

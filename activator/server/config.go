@@ -56,7 +56,9 @@ type Config struct {
 //
 // No route, and no namespace, gets all of it: as it takes more, less of what is free
 // is for it, so that one that is flooded has 88 % and leaves the rest to others
-// (budget.NewShare). 88 % of 11,500 held requests are 10,000.
+// (budget.NewShare). 88 % of 11,500 held requests are 10,000. One client of a route,
+// by its address, has 86 % of connections, requests and memory at most: of 12,000
+// requests 10,378.
 //
 // The sum is below the Deployment's GOMEMLIMIT of 1,400 MiB, which with what Go does not
 // count is below its limit of 1,536 MiB. Whoever raises MaxMemory or

@@ -37,9 +37,9 @@ func newCrowd(refused func(), malformed func(*strict.Conn, strict.Reason)) *crow
 	return &crowd{refused: refused, malformed: malformed, telling: make(chan struct{}, telling)}
 }
 
-// listener is ln with the bound that conns is.
-func (c *crowd) listener(ln net.Listener, conns *budget.Budget) net.Listener {
-	return &crowdListener{ln, c, conns}
+// listener is ln with the bound that clients have who join.
+func (c *crowd) listener(ln net.Listener, join func(addr string) *clientShare) net.Listener {
+	return &crowdListener{ln, c, join}
 }
 
 // wait returns when nobody is being told any more. No listener may be open, nor
@@ -59,7 +59,7 @@ func (c *crowd) note(nc net.Conn, state http.ConnState) {
 type crowdListener struct {
 	net.Listener
 	crowd *crowd
-	conns *budget.Budget
+	join  func(addr string) *clientShare
 }
 
 // Accept returns the next connection that there is room for.
@@ -74,10 +74,17 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 			conn.Close()
 			return nil, fmt.Errorf("accepting a connection: it is a %T", conn)
 		}
-		refusal := l.conns.Try(1)
-		if refusal == budget.Granted {
-			return &crowdConn{Conn: strict.Conn{TCPConn: tcp, Refused: l.crowd.malformed}, conns: l.conns, crowd: l.crowd}, nil
+		addr, _, _ := net.SplitHostPort(tcp.RemoteAddr().String())
+		from := l.join(addr)
+		if from == nil {
+			tcp.Close() // the route has just gone
+			continue
 		}
+		refusal := from.conns.Try(1)
+		if refusal == budget.Granted {
+			return &crowdConn{Conn: strict.Conn{TCPConn: tcp, Refused: l.crowd.malformed}, client: from, crowd: l.crowd}, nil
+		}
+		from.leave()
 		l.crowd.refuse(tcp, refusal)
 	}
 }
@@ -86,7 +93,7 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 // own, for the server and the copying between connections use much of it.
 type crowdConn struct {
 	strict.Conn
-	conns  *budget.Budget
+	client *clientShare
 	crowd  *crowd
 	closed sync.Once
 }
@@ -96,7 +103,8 @@ func (c *crowdConn) Close() error {
 	err := net.ErrClosed
 	c.closed.Do(func() {
 		err = c.crowd.closing.Close(&c.Conn)
-		c.conns.Give(1)
+		c.client.conns.Give(1)
+		c.client.leave()
 	})
 	return err //nolint:wrapcheck // the connection's own
 }
@@ -127,7 +135,7 @@ func (c *crowd) refuse(conn *net.TCPConn, why budget.Refusal) {
 // noRoom is what they are told.
 var noRoom = map[budget.Refusal]string{
 	budget.Full:      refusalText(overloaded, "This activator has as many connections as it can take. Try again; another one may have room."),
-	budget.OverShare: refusalText(overShare, "This model has as many connections as it can have while others want some. Use fewer, or try again."),
+	budget.OverShare: refusalText(overShare, "This client, or this model, has as many connections as it can have while others want some. Use fewer, or try again."),
 }
 
 func refusalText(a *answer.Answer, message string) string {

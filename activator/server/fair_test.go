@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -305,4 +308,119 @@ func TestWhatIsPassedOnIsTheTimeThatIsLeft(t *testing.T) {
 	require.Greater(t, left, 20*time.Second-time.Since(asked))
 	ask()
 	require.Equal(t, "20s", <-got, "nothing is changed of a request that was not held")
+}
+
+// TestAQuietClientIsServedWhileAnotherFillsTheRoute has one client of a route take
+// all that it gets of each thing that is shared, and another want some.
+func TestAQuietClientIsServedWhileAnotherFillsTheRoute(t *testing.T) {
+	const limit = 90
+	for name, change := range map[string]func(*Config){
+		"with slow requests": func(c *Config) { c.Limits.MaxRequests = limit },
+		"with their memory": func(c *Config) {
+			c.Limits.MaxMemory = *resource.NewQuantity(limit*(requestCost+1000), resource.BinarySI)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := make(chan struct{})
+			leave := sync.OnceFunc(func() { close(left) })
+			defer leave()
+			r := newRig(t, change)
+			r.serve(backend(t, func(_ http.ResponseWriter, q *http.Request) {
+				if q.URL.Path == "/slow" {
+					<-left
+				}
+			}), nil)
+			r.ready("a", "127.0.0.1")
+			loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
+			var flooded tally
+			var flood sync.WaitGroup
+			const sent = limit + 100
+			for range sent {
+				flood.Go(func() { flooded.add(fetch(loud, http.MethodGet, r.url("/slow"), "").code) })
+			}
+			require.Eventually(t, func() bool { return flooded.of(429)+int(r.s.inside.Used()) == sent }, 30*time.Second, time.Millisecond)
+			require.Greater(t, int(r.s.inside.Used()), limit*3/4, "alone it has nearly all")
+			for range 20 {
+				require.Equal(t, 200, fetch(quiet, http.MethodGet, r.url("/"), "").code)
+			}
+			leave()
+			flood.Wait()
+		})
+	}
+}
+
+// TestAQuietClientsBodyIsHeldWhileAnothersTakeAllTheyGet fills the memory for bodies
+// long before the queue.
+func TestAQuietClientsBodyIsHeldWhileAnothersTakeAllTheyGet(t *testing.T) {
+	const each = 10_000
+	r := newRig(t, func(c *Config) {
+		c.Queue.MaxBytesTotal = resource.MustParse("1Mi")
+		c.Queue.MaxBytes = resource.MustParse("1Mi")
+	})
+	r.serve(backend(t, echo), nil)
+	loud, quiet := from(t, "127.0.1.2"), from(t, "127.0.1.3")
+	var flooded tally
+	var flood sync.WaitGroup
+	const sent = 150
+	for range sent {
+		flood.Go(func() { flooded.add(fetch(loud, http.MethodPost, r.url("/"), strings.Repeat("x", each)).code) })
+	}
+	// Those that come in the same moment may be in each other's way, which looks as if
+	// there were no more for anybody.
+	require.Eventually(t, func() bool {
+		n := r.s.requests.Used()
+		return flooded.of(429)+flooded.of(503)+int(n) == sent && flooded.of(429) > 0 && r.s.bytes.Used() == n*(each+1)
+	}, 30*time.Second, time.Millisecond, "each is either refused or held with its whole body")
+	held := r.s.requests.Used()
+	require.Greater(t, held, int64(40), "alone it has most")
+	var replies []<-chan reply
+	for i := range int64(3) {
+		replies = append(replies, send(quiet, http.MethodPost, r.url("/"), "small"))
+		r.waiting(held + i + 1)
+	}
+	r.ready("a", "127.0.0.1")
+	for _, ch := range replies {
+		require.Equal(t, "small", (<-ch).body)
+	}
+	flood.Wait()
+	require.EqualValues(t, held, flooded.of(200))
+	require.Eventually(t, func() bool { return r.s.bytes.Used() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets opens connections
+// from one address until it is told that there are no more for it.
+func TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.MaxConnections = 90 })
+	r.serve(backend(t, echo), nil)
+	r.ready("a", "127.0.0.1")
+	var open []net.Conn
+	defer func() {
+		for _, conn := range open {
+			conn.Close()
+		}
+	}()
+	for refused := false; !refused; {
+		require.Less(t, len(open), 90)
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.1.2")}}
+		conn, err := d.Dial("tcp", r.addr())
+		require.NoError(t, err)
+		open = append(open, conn)
+		_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: m\r\n\r\n")
+		require.NoError(t, err)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		res.Body.Close()
+		refused = res.StatusCode == 429
+	}
+	require.Greater(t, len(open), 70)
+	require.Equal(t, 200, fetch(from(t, "127.0.1.3"), http.MethodPost, r.url("/"), "x").code)
+	rt := r.s.find(types.NamespacedName{Namespace: "models", Name: "iris-predictor"})
+	for _, conn := range open {
+		conn.Close()
+	}
+	require.Eventually(t, func() bool {
+		rt.clients.mu.Lock()
+		defer rt.clients.mu.Unlock()
+		return len(rt.clients.parts) <= 1 && r.s.conns.Used() <= 1
+	}, 10*time.Second, time.Millisecond, "nothing is kept of clients that have gone")
 }

@@ -34,8 +34,10 @@ type call struct {
 	// who is set once the request is held, waiter is its place in the queue then.
 	who    activator.Who
 	waiter *activator.Waiter
-	// body is set once the request's body is read ahead.
-	body *bodyhold.Body
+	// body is set once the request's body is read ahead, and bodyOf then to the client
+	// whose memory it takes.
+	body   *bodyhold.Body
+	bodyOf *clientShare
 	// exchange is set once the request is being forwarded.
 	exchange *forward.Exchange
 	// sent is set once the request counts as forwarded.
@@ -129,6 +131,7 @@ func (c *call) refusal() *answer.Answer {
 func (c *call) end() {
 	if c.body != nil {
 		c.body.Close()
+		c.bodyOf.leave()
 	}
 	if c.sent {
 		c.route.forwarded.Leave(time.Now())

@@ -88,7 +88,7 @@ func (c *call) takePlace() *answer.Answer {
 func (c *call) shareExceeded() *answer.Answer {
 	return &answer.Answer{
 		Reason:     answer.ShareExceeded,
-		Message:    "While no replica is free, too many requests are held of this client, of this priority, or of this model's namespace. Others come first.",
+		Message:    "While no replica is free, too much is held for this client, of this priority, or for this model's namespace. Others come first.",
 		RetryAfter: c.target.retryAfter(),
 	}
 }
@@ -145,9 +145,10 @@ func (c *call) holdAgain() held {
 }
 
 func (c *call) startBody() *bodyhold.Body {
+	c.bodyOf = c.route.clients.join(clientKey{c.who.Client, c.who.Client != c.conn.Client}, c.route.shares)
 	return bodyhold.StartRequest(c.w, c.r, bodyhold.Options{
 		MaxMemory: c.s.config.Queue.MaxBodyMemory.Value(),
-		Memory:    c.route.bytes,
+		Memory:    c.bodyOf.bytes,
 		Spool:     c.s.spool,
 	})
 }
@@ -239,6 +240,9 @@ func (c *call) checkClient() held {
 
 func (c *call) bodyFailed(err error) held {
 	switch {
+	case errors.Is(err, bodyhold.ErrOverShare):
+		c.s.metrics.refuse(refusedByHeldBytes)
+		return held{code: c.answer(c.shareExceeded())}
 	case errors.Is(err, bodyhold.ErrNoMemory):
 		return held{code: c.answer(c.queueFull("bytes", refusedByHeldBytes))}
 	case forward.HungUp(err):

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-
-	"github.com/rawserve/rawserve/internal/budget"
 )
 
 // listeners are the open ports, all served by one http.Server.
@@ -33,9 +31,9 @@ func (l *listeners) open() map[int]net.Listener {
 	return maps.Clone(l.ports)
 }
 
-// listen opens a port and serves it, as many connections at a time as conns has room
-// for. It returns once connections are accepted.
-func (l *listeners) listen(port int, conns *budget.Budget) error {
+// listen opens a port and serves it, as many connections at a time as those have room
+// for whom join returns. It returns once connections are accepted.
+func (l *listeners) listen(port int, join func(addr string) *clientShare) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -47,7 +45,7 @@ func (l *listeners) listen(port int, conns *budget.Budget) error {
 	}
 	l.ports[port] = ln
 	l.served.Go(func() {
-		err := l.server.Serve(l.crowd.listener(ln, conns))
+		err := l.server.Serve(l.crowd.listener(ln, join))
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.ports[port] == ln {

@@ -22,8 +22,10 @@ type route struct {
 	// deleted is set when the object is gone: connections end with their responses.
 	deleted atomic.Bool
 
-	// shares are the route's, of its namespace's, of everybody's.
+	// shares are the route's, of its namespace's, of everybody's; clients have parts
+	// of them.
 	shares
+	clients clients
 
 	// mu guards member, this activator's place among those that serve the route,
 	// and its telling to the pools of the plan's targets.

@@ -211,7 +211,7 @@ func (s *Server) applyPorts(owners map[int]activator.Owner, now time.Time) {
 	}
 	clear(s.listenErrors)
 	for _, port := range opening {
-		if err := s.listeners.listen(port, next[port].route.conns); err != nil {
+		if err := s.listeners.listen(port, func(addr string) *clientShare { return s.join(port, addr) }); err != nil {
 			s.listenErrors[port] = "Cannot listen on port " + strconv.Itoa(port) + ": " + err.Error()
 			s.log.Error("cannot listen", "port", port, "error", err)
 		}

@@ -21,7 +21,6 @@ import (
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/budget"
-	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/forward"
 	"github.com/rawserve/rawserve/internal/lifecycle"
 	"github.com/rawserve/rawserve/internal/strict"
@@ -145,7 +144,7 @@ func New(o Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler:           s,
 		Protocols:         &protocols,
-		ConnContext:       clientconn.Context,
+		ConnContext:       connContext,
 		ReadHeaderTimeout: o.Config.Timeouts.Header.Duration,
 		MaxHeaderBytes:    int(o.Config.Limits.MaxHeaderBytes.Value()),
 		// Longer than any client's or load balancer's own, so that it is the client

@@ -9,6 +9,7 @@ package bodyhold
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,6 +22,10 @@ import (
 
 // ErrNoMemory says that the memory set aside for held bodies is used up.
 var ErrNoMemory = errors.New("no memory left for bodies of held requests")
+
+// ErrOverShare is the ErrNoMemory of whoever has used up a share while others have
+// room.
+var ErrOverShare = fmt.Errorf("%w of this share", ErrNoMemory)
 
 // errClosed is what readers get after Close.
 var errClosed = errors.New("the held body has been closed")

@@ -3,6 +3,8 @@ package bodyhold
 import (
 	"io"
 	"sync"
+
+	"github.com/rawserve/rawserve/internal/budget"
 )
 
 const (
@@ -65,8 +67,11 @@ func (b *Body) grow() ([]byte, error) {
 	if more <= 0 {
 		return nil, nil
 	}
-	if !b.opts.Memory.Take(more) {
+	switch b.opts.Memory.Try(more) {
+	case budget.Full:
 		return nil, ErrNoMemory
+	case budget.OverShare:
+		return nil, ErrOverShare
 	}
 	b.taken += more
 	mem := make([]byte, len(b.mem), size)

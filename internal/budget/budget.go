@@ -2,7 +2,10 @@
 // bytes on disk. Budgets nest, so that one route cannot use up what all share.
 package budget
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Refusal says why nothing was taken.
 type Refusal string
@@ -54,7 +57,9 @@ func NewShare(limit int64, parent *Budget, alpha int64) *Budget {
 }
 
 // NewPart is NewShare without a limit of its own and without those first units, for
-// those whose number nobody bounds: there may be a client for each of them.
+// those whose number nobody bounds: there may be a client for each of them. It gets
+// alpha times what the parent's limit leaves, and once what the parent's share does:
+// that is alpha times what is free of its parent already.
 func NewPart(parent *Budget, alpha int64) *Budget {
 	b := NewShare(NoLimit, parent, alpha)
 	b.bare = true
@@ -89,7 +94,7 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 	switch limit := b.limit.Load(); {
 	case limit != NoLimit && used > limit:
 		refusal = Full
-	case alpha > 0 && !first && used > alpha*max(b.parent.free(), 0):
+	case alpha > 0 && !first && used > b.most(alpha):
 		refusal = OverShare
 		if b.parent.full(n) {
 			refusal = Full
@@ -101,6 +106,15 @@ func (b *Budget) try(n int64, spared bool) Refusal {
 		b.used.Add(-n)
 	}
 	return refusal
+}
+
+// most is what the budget may have by its share.
+func (b *Budget) most(alpha int64) int64 {
+	share, own := b.parent.left()
+	if b.bare {
+		return min(max(share, 0), alpha*min(max(own, 0), math.MaxInt64/alpha))
+	}
+	return alpha * max(min(share, own), 0)
 }
 
 // floor is what a budget gets however much others of its kind have taken: a 256th.
@@ -119,17 +133,17 @@ func (b *Budget) Force(n int64) {
 	}
 }
 
-// free is what is left of the budget, as far as its own limit and its share go.
-func (b *Budget) free() int64 {
+// left is what the budget has left of its share and of its own limit.
+func (b *Budget) left() (share, own int64) {
 	used, limit := b.used.Load(), b.limit.Load()
-	if b.alpha == 0 {
-		return limit - used
-	}
-	left := b.alpha*max(b.parent.free(), 0) - used
+	share, own = math.MaxInt64, math.MaxInt64
 	if limit != NoLimit {
-		left = min(left, limit-used)
+		own = limit - used
 	}
-	return left
+	if b.alpha > 0 {
+		share = b.most(b.alpha) - used
+	}
+	return share, own
 }
 
 // full reports whether what is shared has no room for n more units, whoever wants them.
