@@ -32,9 +32,9 @@ var queueKnobs = [...]struct {
 	{
 		"queue-max-bytes", "use a quantity of bytes from 0 to 1Ti, such as 64Mi",
 		func(s *rawservev1alpha1.InferenceRouteSpec, text string) bool {
-			q, err := resource.ParseQuantity(text)
-			s.Queue.MaxBytes = &q
-			return err == nil && q.Sign() >= 0 && q.Cmp(maxQueueBytes) <= 0
+			q, ok := queueBytes(text)
+			s.Queue.MaxBytes = q
+			return ok
 		},
 	},
 	{
@@ -147,14 +147,32 @@ func priorityValues(text string) ([]string, bool) {
 	var values []string
 	seen := map[string]bool{}
 	for v := range strings.SplitSeq(text, ",") {
-		v = strings.TrimSpace(v)
+		if v = strings.TrimSpace(v); v == "" {
+			continue
+		}
 		if len(v) > maxPriorityValue || !headerValues.MatchString(v) || seen[strings.ToLower(v)] {
 			return nil, false
 		}
 		seen[strings.ToLower(v)] = true
 		values = append(values, v)
 	}
-	return values, len(values) <= maxPriorityValues
+	return values, len(values) > 0 && len(values) <= maxPriorityValues
+}
+
+// queueBytes reads a size. Of quantities it takes those that people write: an
+// exponent of a hundred million keeps resource.Quantity busy for minutes, and one of
+// four digits or a text of more than 64 characters is refused by the schema of
+// InferenceRoute, and with it the whole route.
+func queueBytes(text string) (*resource.Quantity, bool) {
+	if !sizes.MatchString(text) {
+		return nil, false
+	}
+	q, err := resource.ParseQuantity(text)
+	if err != nil || q.Cmp(maxQueueBytes) > 0 {
+		return nil, false
+	}
+	// Anew, because a parsed one keeps the spelling; Value rounds up to whole bytes.
+	return resource.NewQuantity(q.Value(), q.Format), true
 }
 
 // headerName holds a name to the schema of InferenceRoute.
@@ -163,6 +181,8 @@ func headerName(text string) bool {
 }
 
 var (
+	// sizes is below 1e15 of the largest unit.
+	sizes        = regexp.MustCompile(`^[0-9]{1,15}(\.[0-9]{1,3})?([KMGT]i|[kMGT])?$`)
 	headerNames  = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 	headerValues = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?$`)
 	// ofTheConnection are fields that say nothing of who asks.

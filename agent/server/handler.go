@@ -9,6 +9,7 @@ import (
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/bodyhold"
 	"github.com/rawserve/rawserve/internal/clientconn"
+	"github.com/rawserve/rawserve/internal/deadline"
 	"github.com/rawserve/rawserve/internal/forward"
 )
 
@@ -20,6 +21,9 @@ const (
 	slowest = time.Second
 )
 
+// tooLate is for a client that has given up by its own words.
+const tooLate = "The time is over that the request itself gives for its answer."
+
 // call is one request on its way through the agent.
 type call struct {
 	s       *Server
@@ -27,7 +31,9 @@ type call struct {
 	r       *http.Request
 	conn    *clientconn.Conn
 	arrived time.Time
-	body    *bodyhold.Body
+	// deadline is when the client has given up by its own words; zero without any.
+	deadline time.Time
+	body     *bodyhold.Body
 }
 
 // ServeHTTP forwards a request to the server's port that belongs to the one it came in on.
@@ -60,6 +66,12 @@ func (c *call) serve() int {
 	if c.r.Method == http.MethodConnect {
 		return c.answer(answer.BadRequest, "CONNECT is not served here: send the request itself.")
 	}
+	if d, given := deadline.Of(c.r.Header); given {
+		if d <= 0 {
+			return c.answer(answer.DeadlineExceeded, tooLate)
+		}
+		c.deadline = c.arrived.Add(d)
+	}
 	in, ticket := c.s.limiter.Enter()
 	switch {
 	case in:
@@ -70,6 +82,7 @@ func (c *call) serve() int {
 		if code := c.wait(ticket); code != 0 {
 			return code
 		}
+		deadline.Shorten(c.r.Header, time.Since(c.arrived))
 	}
 	defer c.s.limiter.Leave()
 	return c.forward()
@@ -87,6 +100,12 @@ func (c *call) wait(ticket *agent.Ticket) int {
 	if c.r.ContentLength != 0 {
 		c.body = c.startBody()
 		settled = c.body.Settled()
+	}
+	var over <-chan time.Time
+	if !c.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(c.deadline))
+		defer timer.Stop()
+		over = timer.C
 	}
 	for {
 		select {
@@ -106,6 +125,9 @@ func (c *call) wait(ticket *agent.Ticket) int {
 		case <-c.r.Context().Done():
 			c.s.limiter.Cancel(ticket)
 			return codeGone
+		case <-over:
+			c.s.limiter.Cancel(ticket)
+			return c.answer(answer.DeadlineExceeded, tooLate)
 		case <-c.s.cutoff:
 			c.s.limiter.Cancel(ticket)
 			return c.answer(answer.Draining, "The pod is shutting down.")
@@ -161,7 +183,7 @@ func (c *call) forward() int {
 			c.s.forward.CloseIdle()
 		}
 	}
-	x.Cutoff = c.s.cutoff
+	x.Cutoff, x.Deadline = c.s.cutoff, c.deadline
 	out := x.Try(c.s.upstreams[c.conn.Port])
 	if !x.HeaderAt.IsZero() {
 		c.s.traffic.firstByte.Observe(x.HeaderAt.Sub(c.arrived))
@@ -173,6 +195,8 @@ func (c *call) forward() int {
 		return codeGone
 	case forward.Cut:
 		return codeCut
+	case forward.TimedOut:
+		return c.answer(answer.DeadlineExceeded, tooLate)
 	case forward.BadRequest:
 		return c.answer(answer.BadRequest, "The request's body cannot be read: "+out.Err.Error())
 	case forward.Unreachable:
