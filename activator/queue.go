@@ -31,20 +31,22 @@ type Who struct {
 
 // queue is the held requests of a pool.
 type queue struct {
+	n      int
 	lists  [classes]waiterList
 	crowds [classes]crowd
 }
 
-func (q *queue) len() int {
-	n := 0
-	for i := range q.lists {
-		n += q.lists[i].n
-	}
-	return n
-}
+func (q *queue) len() int { return q.n }
 
 // first is who is released next, nil where nobody waits.
 func (q *queue) first() *Waiter {
+	if q.n == 0 {
+		return nil // as a rule, and twice for each request
+	}
+	return q.mostUrgent()
+}
+
+func (q *queue) mostUrgent() *Waiter {
 	for _, class := range byUrgency {
 		if w := q.lists[class].head; w != nil {
 			return w
@@ -54,11 +56,13 @@ func (q *queue) first() *Waiter {
 }
 
 func (q *queue) insert(w *Waiter) {
+	q.n++
 	q.lists[w.who.Class].insert(w)
 	q.crowds[w.who.Class].insert(w)
 }
 
 func (q *queue) remove(w *Waiter) {
+	q.n--
 	q.lists[w.who.Class].remove(w)
 	q.crowds[w.who.Class].remove(w)
 }

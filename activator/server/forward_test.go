@@ -141,6 +141,8 @@ func TestAResponseThatBreaksOffIsNotMadeToLookWhole(t *testing.T) {
 	require.ErrorIs(t, got.err, io.ErrUnexpectedEOF)
 }
 
+// TestTimeoutsEndWhatTakesTooLong tries each limit of a route with each protocol:
+// before the response's header an answer says so, after it the response is cut.
 func TestTimeoutsEndWhatTakesTooLong(t *testing.T) {
 	hang := func(w http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
@@ -154,25 +156,44 @@ func TestTimeoutsEndWhatTakesTooLong(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeouts v1alpha1.RouteTimeouts
 		path     string
-		code     int
+		reason   string // empty: it is cut
 	}{
-		"no first byte":            {v1alpha1.RouteTimeouts{FirstByte: short}, "/", 504},
-		"a pause in the response":  {v1alpha1.RouteTimeouts{Idle: short}, "/begun", 200},
-		"no end, nothing begun":    {v1alpha1.RouteTimeouts{Total: short}, "/", 504},
-		"no end of what was begun": {v1alpha1.RouteTimeouts{Total: short}, "/begun", 200},
+		"no pod":                   {v1alpha1.RouteTimeouts{Queue: short}, "/", "QueueTimeout"},
+		"no pod in all the time":   {v1alpha1.RouteTimeouts{Total: short}, "/", "QueueTimeout"},
+		"no first byte":            {v1alpha1.RouteTimeouts{FirstByte: short}, "/", "UpstreamTimeout"},
+		"a pause in the response":  {v1alpha1.RouteTimeouts{Idle: short}, "/begun", ""},
+		"no end, nothing begun":    {v1alpha1.RouteTimeouts{Total: short}, "/", "UpstreamTimeout"},
+		"no end of what was begun": {v1alpha1.RouteTimeouts{Total: short}, "/begun", ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil)
-			r.serve(backend(t, hang), func(s *v1alpha1.InferenceRouteSpec) { s.Timeouts = c.timeouts })
-			r.ready("a", "127.0.0.1")
-			got := fetch(client(t, false), http.MethodPost, r.url(c.path), "x")
-			require.Equal(t, c.code, got.code)
-			if c.code == 200 {
-				require.Error(t, got.err, "cut")
-			} else {
-				require.Equal(t, "UpstreamTimeout", got.header.Get("Rawserve-Reason"))
-			}
-		})
+		for _, protocol := range []string{"HTTP/1.1", "h2c", "gRPC"} {
+			t.Run(name+", "+protocol, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.serve(backend(t, hang), func(s *v1alpha1.InferenceRouteSpec) { s.Timeouts = c.timeouts })
+				if !strings.HasPrefix(name, "no pod") {
+					r.ready("a", "127.0.0.1")
+				}
+				req, err := http.NewRequest(http.MethodPost, r.url(c.path), strings.NewReader("x"))
+				require.NoError(t, err)
+				if protocol == "gRPC" {
+					req.Header.Set("Content-Type", "application/grpc")
+				}
+				res, err := client(t, protocol != "HTTP/1.1").Do(req)
+				require.NoError(t, err)
+				defer res.Body.Close()
+				_, err = io.ReadAll(res.Body)
+				require.Equal(t, c.reason, res.Header.Get("Rawserve-Reason"))
+				switch {
+				case c.reason == "":
+					require.Equal(t, 200, res.StatusCode)
+					require.Error(t, err, "cut")
+				case protocol == "gRPC":
+					require.Equal(t, 200, res.StatusCode)
+					require.Equal(t, "4", res.Header.Get("Grpc-Status"), "DEADLINE_EXCEEDED")
+				default:
+					require.Equal(t, 504, res.StatusCode)
+				}
+			})
+		}
 	}
 }
 
