@@ -71,14 +71,13 @@ type Waiter struct {
 	// Verdict receives exactly one value, unless Cancel came first.
 	Verdict <-chan Verdict
 
-	verdict    chan Verdict
-	who        Who
-	seq        uint64
-	prev, next *Waiter
-	queued     bool
-	// Its place among those of its client.
-	place        *place
-	older, newer *Waiter
+	verdict chan Verdict
+	who     Who
+	seq     uint64
+	queued  bool
+	links   [listKinds]link
+	// place is its client's part of the queue.
+	place *place
 }
 
 // Verdict ends a wait.

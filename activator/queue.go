@@ -57,12 +57,14 @@ func (q *queue) mostUrgent() *Waiter {
 
 func (q *queue) insert(w *Waiter) {
 	q.n++
+	w.queued = true
 	q.lists[w.who.Class].insert(w)
 	q.crowds[w.who.Class].insert(w)
 }
 
 func (q *queue) remove(w *Waiter) {
 	q.n--
+	w.queued = false
 	q.lists[w.who.Class].remove(w)
 	q.crowds[w.who.Class].remove(w)
 }
@@ -75,7 +77,7 @@ func (q *queue) remove(w *Waiter) {
 func (q *queue) displaced(who Who) (w *Waiter, greedy bool) {
 	for i := classes - 1; byUrgency[i] != who.Class; i-- {
 		if most := q.crowds[byUrgency[i]].most(); most != nil {
-			return most.last, false
+			return most.own.tail, false
 		}
 	}
 	crowd := &q.crowds[who.Class]
@@ -83,8 +85,8 @@ func (q *queue) displaced(who Who) (w *Waiter, greedy bool) {
 	if most == nil {
 		return nil, false
 	}
-	if most.n >= own+2 {
-		return most.last, false
+	if most.own.n >= own+2 {
+		return most.own.tail, false
 	}
 	return nil, own > 1 && len(crowd.clients) > 1
 }
@@ -99,10 +101,8 @@ type crowd struct {
 // place is one client's part of the queue.
 type place struct {
 	client string
-	n      int
-	// first and last are the earliest and the latest to arrive.
-	first, last *Waiter
-	index       int // in the heap
+	own    waiterList
+	index  int // in the heap
 }
 
 func (c *crowd) most() *place {
@@ -114,7 +114,7 @@ func (c *crowd) most() *place {
 
 func (c *crowd) count(client string) int {
 	if p := c.clients[client]; p != nil {
-		return p.n
+		return p.own.n
 	}
 	return 0
 }
@@ -125,53 +125,20 @@ func (c *crowd) insert(w *Waiter) {
 		if c.clients == nil {
 			c.clients = map[string]*place{}
 		}
-		p = &place{client: w.who.Client}
+		p = &place{client: w.who.Client, own: waiterList{by: ofClient}}
 		c.clients[p.client] = p
 		heap.Push(&c.heap, p)
 	}
 	w.place = p
-	p.insert(w)
-	p.n++
+	p.own.insert(w)
 	heap.Fix(&c.heap, p.index)
-}
-
-// insert puts w among its client's. New arrivals are the last and returning ones
-// nearly the first, so it looks from both ends.
-func (p *place) insert(w *Waiter) {
-	switch {
-	case p.last == nil:
-		p.first, p.last = w, w
-	case w.seq >= p.last.seq:
-		w.older, p.last.newer, p.last = p.last, w, w
-	default:
-		next := p.first
-		for next.seq <= w.seq {
-			next = next.newer
-		}
-		w.older, w.newer = next.older, next
-		if next.older == nil {
-			p.first = w
-		} else {
-			next.older.newer = w
-		}
-		next.older = w
-	}
 }
 
 func (c *crowd) remove(w *Waiter) {
 	p := w.place
-	if w.newer == nil {
-		p.last = w.older
-	} else {
-		w.newer.older = w.older
-	}
-	if w.older == nil {
-		p.first = w.newer
-	} else {
-		w.older.newer = w.newer
-	}
-	w.place, w.older, w.newer = nil, nil, nil
-	if p.n--; p.n > 0 {
+	w.place = nil
+	p.own.remove(w)
+	if p.own.n > 0 {
 		heap.Fix(&c.heap, p.index)
 		return
 	}
@@ -189,7 +156,7 @@ type places []*place
 func (h places) Len() int { return len(h) }
 
 // Less puts the client with the most on top.
-func (h places) Less(i, j int) bool { return h[i].n > h[j].n }
+func (h places) Less(i, j int) bool { return h[i].own.n > h[j].own.n }
 
 // Swap keeps the places' indexes right.
 func (h places) Swap(i, j int) {

@@ -1,9 +1,21 @@
 package activator
 
+// The lists that a held request is in.
+const (
+	ofClass  = iota // all of its class
+	ofClient        // those of its class and client
+	listKinds
+)
+
+// link ties a request to its neighbours in one list.
+type link struct{ prev, next *Waiter }
+
 // waiterList keeps held requests in the order of their arrival. Taking one out
 // of the middle costs the same however many there are: a storm of time-outs
 // takes out thousands.
 type waiterList struct {
+	// by says which of the requests' links the list uses.
+	by         int
 	head, tail *Waiter
 	n          int
 }
@@ -11,39 +23,40 @@ type waiterList struct {
 // insert puts w behind the last one that arrived before it. New arrivals go to
 // the end and returning ones to near the front, so it looks from both.
 func (l *waiterList) insert(w *Waiter) {
-	w.queued = true
 	l.n++
+	own := &w.links[l.by]
 	switch {
 	case l.head == nil:
 		l.head, l.tail = w, w
 	case w.seq >= l.tail.seq:
-		w.prev, l.tail.next, l.tail = l.tail, w, w
+		own.prev, l.tail.links[l.by].next, l.tail = l.tail, w, w
 	default:
 		before := l.head
 		for before.seq <= w.seq {
-			before = before.next
+			before = before.links[l.by].next
 		}
-		w.prev, w.next = before.prev, before
-		if before.prev == nil {
+		own.prev, own.next = before.links[l.by].prev, before
+		if own.prev == nil {
 			l.head = w
 		} else {
-			before.prev.next = w
+			own.prev.links[l.by].next = w
 		}
-		before.prev = w
+		before.links[l.by].prev = w
 	}
 }
 
 func (l *waiterList) remove(w *Waiter) {
-	if w.prev == nil {
-		l.head = w.next
+	own := &w.links[l.by]
+	if own.prev == nil {
+		l.head = own.next
 	} else {
-		w.prev.next = w.next
+		own.prev.links[l.by].next = own.next
 	}
-	if w.next == nil {
-		l.tail = w.prev
+	if own.next == nil {
+		l.tail = own.prev
 	} else {
-		w.next.prev = w.prev
+		own.next.links[l.by].prev = own.prev
 	}
-	w.prev, w.next, w.queued = nil, nil, false
+	*own = link{}
 	l.n--
 }
