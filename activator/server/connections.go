@@ -10,15 +10,14 @@ import (
 
 	"github.com/rawserve/rawserve/internal/answer"
 	"github.com/rawserve/rawserve/internal/budget"
+	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/strict"
 )
 
 const (
 	// telling is how many connections may be told at a time that there is no room
-	// for them; more are closed without a word.
+	// for them, each for tellFor and while it lingers; more are closed without a word.
 	telling = 64
-	// tellFor is the time for it. A connection that is closed with unread bytes is
-	// reset, and the answer may be lost with it, so the client's are read.
 	tellFor = time.Second
 )
 
@@ -120,15 +119,12 @@ func (c *crowd) refuse(conn *net.TCPConn, why budget.Refusal) {
 	}
 	c.work.Go(func() {
 		defer func() { <-c.telling }()
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(tellFor))
+		_ = conn.SetWriteDeadline(time.Now().Add(tellFor))
 		if _, err := io.WriteString(conn, noRoom[why]); err != nil {
+			conn.Close()
 			return
 		}
-		if err := conn.CloseWrite(); err != nil {
-			return
-		}
-		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
+		clientconn.Linger(conn)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rawserve/rawserve/internal/clientconn"
 	"github.com/rawserve/rawserve/internal/strict"
 )
 
@@ -157,7 +158,8 @@ func (s *conns) wait() {
 // since the given time, nor a response ended.
 func (s *conns) closeIdle(since time.Time) {
 	for _, c := range s.list() {
-		if !c.busy.Load() && c.heard.Load() < since.UnixNano() && !unread(c.TCPConn) {
+		// Closing one whose bytes nobody has read yet would answer them with a reset.
+		if !c.busy.Load() && c.heard.Load() < since.UnixNano() && !clientconn.Unread(c.TCPConn) {
 			c.Close()
 		}
 	}

@@ -47,6 +47,16 @@ func (c *Conn) Left(r *http.Request) bool {
 	return r.Context().Err() != nil || r.ProtoMajor == 1 && c.Gone()
 }
 
+// Unread reports whether the client has sent bytes that have not been read yet. Only
+// Linux can say so.
+func (c *Conn) Unread() bool { return c != nil && c.raw != nil && unread(c.raw) }
+
+// Unread is the same for a connection itself.
+func Unread(c syscall.Conn) bool {
+	raw, err := c.SyscallConn()
+	return err == nil && unread(raw)
+}
+
 // From returns the connection of a request's context, nil without one.
 func From(ctx context.Context) *Conn {
 	c, _ := ctx.Value(contextKey{}).(*Conn)

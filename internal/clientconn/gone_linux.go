@@ -1,6 +1,10 @@
 package clientconn
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // The states of include/net/tcp_states.h in which the peer has closed its side
 // or the connection is over.
@@ -35,12 +39,8 @@ func (c *Conn) Gone() bool {
 	return gone || err != nil
 }
 
-// Unread reports whether the client has sent bytes that have not been read yet.
-func (c *Conn) Unread() bool {
-	if c == nil || c.raw == nil {
-		return false
-	}
+func unread(raw syscall.RawConn) bool {
 	n := 0
-	err := c.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	err := raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
 	return err == nil && n > 0
 }

@@ -1,20 +1,14 @@
 package strict
 
 import (
-	"io"
-	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/rawserve/rawserve/internal/clientconn"
 )
 
-const (
-	// closings is how many connections may be closing at a time with care.
-	closings = 64
-	// closeFor and closeBytes are how long, and for how much, the client is read then.
-	closeFor   = time.Second
-	closeBytes = 64 << 10
-)
+// closings is how many connections may be closing at a time with care.
+const closings = 64
 
 // Closing closes connections on which something was refused. A connection that is
 // closed while bytes of the client are unread is reset, and the answer that says
@@ -36,19 +30,10 @@ func (g *Closing) Close(c *Conn) error {
 	}
 	g.work.Go(func() {
 		defer g.now.Add(-1)
-		linger(c.TCPConn)
+		clientconn.Linger(c.TCPConn)
 	})
 	return nil
 }
 
 // Wait returns when all are closed. Close must not be called any more.
 func (g *Closing) Wait() { g.work.Wait() }
-
-func linger(c *net.TCPConn) {
-	defer c.Close()
-	if err := c.CloseWrite(); err != nil {
-		return
-	}
-	_ = c.SetReadDeadline(time.Now().Add(closeFor))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c, closeBytes))
-}

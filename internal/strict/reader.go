@@ -18,6 +18,9 @@ const (
 	wrongChunk = "\rx\n"
 )
 
+// maxDiscarded is how much is read after a refusal.
+const maxDiscarded = 64 << 10
+
 // mode is what is done with what comes in.
 type mode uint8
 
@@ -166,7 +169,7 @@ func (r *reader) refuseWith(p []byte) int {
 // say that it is not. And if it should come to read a further request, because an
 // earlier answer was complete before the body broke off, it must not find one.
 func (r *reader) discard(src io.Reader) error {
-	for buf := make([]byte, 512); r.discarded < closeBytes; {
+	for buf := make([]byte, 512); r.discarded < maxDiscarded; {
 		n, err := src.Read(buf)
 		r.discarded += n
 		if err != nil {
