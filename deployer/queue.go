@@ -1,6 +1,7 @@
 package deployer
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -109,7 +110,22 @@ func (w *workload) readQueue() error {
 	}
 	knobs.Queue.Priority = w.checkPriority(knobs.Queue.Priority)
 	w.knobs = knobs
+	w.warnUnknown()
 	return nil
+}
+
+// warnUnknown tells of annotations under our prefix that nobody reads: a misspelt
+// knob would otherwise look as if it had no effect.
+func (w *workload) warnUnknown() {
+	known := []string{zoneAnnotation}
+	for _, k := range queueKnobs {
+		known = append(known, ownPrefix+k.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.allAnnotations)) {
+		if strings.HasPrefix(name, ownPrefix) && !slices.Contains(known, name) {
+			w.warn(annotationField(name), "it is not known and has no effect; correct the name, which may be one of %s, or remove it", strings.Join(known, ", "))
+		}
+	}
 }
 
 // checkPriority returns nil where the three annotations do not make a whole.

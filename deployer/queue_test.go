@@ -85,6 +85,7 @@ func TestAnnotationsThatMakeNoSenseAreIgnoredWithTheirRemedy(t *testing.T) {
 		"bytes below none":              {map[string]string{"queue-max-bytes": "-1Mi"}, "queue-max-bytes", "from 0"},
 		"no header's name":              {map[string]string{"queue-client-header": "X User"}, "queue-client-header", "the name of a request header"},
 		"the connection's own":          {map[string]string{"queue-client-header": "Host"}, "queue-client-header", "the name of a request header"},
+		"a misspelt name":               {map[string]string{"idel-timeout": "30s"}, "idel-timeout", "rawserve.dev/idle-timeout"},
 		"a time without a unit":         {map[string]string{"queue-timeout": "30"}, "queue-timeout", "such as 30s"},
 		"longer than a day":             {map[string]string{"idle-timeout": "25h"}, "idle-timeout", "to 24h"},
 		"a time that is over":           {map[string]string{"first-byte-timeout": "-1s"}, "first-byte-timeout", "from 1ms"},
