@@ -424,3 +424,29 @@ func TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets(t *testing.T
 		return len(rt.clients.parts) <= 1 && r.s.conns.Used() <= 1
 	}, 10*time.Second, time.Millisecond, "nothing is kept of clients that have gone")
 }
+
+// TestRetryAfterOfAFullQueueIsNotThatOfAStart has a start that takes a while, and then
+// a queue behind the pod that has come of it.
+func TestRetryAfterOfAFullQueueIsNotThatOfAStart(t *testing.T) {
+	leave := make(chan struct{})
+	r := newRig(t, nil)
+	r.serve(backend(t, func(_ http.ResponseWriter, q *http.Request) {
+		select {
+		case <-leave:
+		case <-q.Context().Done():
+		}
+	}), func(s *v1alpha1.InferenceRouteSpec) { s.ContainerConcurrency, s.Queue.MaxRequests = 1, 1 })
+	c := client(t, false)
+	first := send(c, http.MethodGet, r.url("/"), "")
+	r.waiting(1)
+	time.AfterFunc(1500*time.Millisecond, func() { r.ready("a", "127.0.0.1") }) // a start that is to be told from a second
+	r.waiting(0)
+	second := send(c, http.MethodGet, r.url("/"), "")
+	r.waiting(1)
+	full := fetch(c, http.MethodGet, r.url("/"), "")
+	require.Equal(t, 503, full.code)
+	require.Equal(t, "1", full.header.Get("Retry-After"))
+	close(leave)
+	require.Equal(t, 200, (<-first).code)
+	require.Equal(t, 200, (<-second).code)
+}

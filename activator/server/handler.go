@@ -61,9 +61,6 @@ var (
 	deleted = &answer.Answer{Reason: answer.Stopped, Message: "The InferenceService has been deleted."}
 )
 
-// tooLate is for a client that has given up by its own words.
-var tooLate = &answer.Answer{Reason: answer.DeadlineExceeded, Message: "The time is over that the request itself gives for its answer."}
-
 // ends is when the request must be over, and whether it is the client that says so.
 // Zero: there is no limit.
 func (c *call) ends() (at time.Time, byClient bool) {
@@ -89,7 +86,7 @@ func (c *call) serve() int {
 	}
 	if d, given := deadline.Of(c.r.Header); given {
 		if d <= 0 {
-			return c.answer(tooLate)
+			return c.answer(answer.TooLate)
 		}
 		c.deadline = c.arrived.Add(d)
 	}
@@ -213,7 +210,7 @@ func (c *call) conclude(out forward.Outcome) int {
 		return codeCut
 	case forward.TimedOut:
 		if at, byClient := c.ends(); byClient && !time.Now().Before(at) {
-			return c.answer(tooLate)
+			return c.answer(answer.TooLate)
 		}
 		return c.answer(&answer.Answer{Reason: answer.UpstreamTimeout, Message: "No response in the time that the route allows."})
 	case forward.BadRequest:

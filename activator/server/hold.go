@@ -41,6 +41,7 @@ func (c *call) hold(earlier *activator.Waiter) held {
 	rt.waiting.Enter(time.Now())
 	defer func() { rt.waiting.Leave(time.Now()) }()
 	defer c.beginHold()()
+	_, ready := c.target.pool.Waiting()
 	h := c.queue(earlier)
 	if h.granted() && c.bodyComing() {
 		// Others are ready to go, so it steps aside: a grant is a place among those
@@ -56,7 +57,8 @@ func (c *call) hold(earlier *activator.Waiter) held {
 		}
 	}
 	switch {
-	case h.granted():
+	case h.granted() && ready > 0:
+		// How long a start takes says nothing of how long one waits among others.
 		c.target.waited(time.Since(c.arrived))
 	case h.code == codeGone:
 		rt.abandoned.Add(1)
@@ -186,7 +188,7 @@ func (c *call) wait() held {
 		case <-timer.C:
 			c.target.pool.Cancel(c.waiter)
 			if reason == clientsOwn {
-				return held{code: c.answer(tooLate)}
+				return held{code: c.answer(answer.TooLate)}
 			}
 			return held{code: c.answer(&answer.Answer{
 				Reason:     answer.QueueTimeout,
@@ -233,7 +235,7 @@ func (c *call) checkClient() held {
 		return held{code: codeGone}
 	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
 		// The pod came in the same moment.
-		return held{code: c.answer(tooLate)}
+		return held{code: c.answer(answer.TooLate)}
 	}
 	return held{}
 }

@@ -21,9 +21,6 @@ const (
 	slowest = time.Second
 )
 
-// tooLate is for a client that has given up by its own words.
-const tooLate = "The time is over that the request itself gives for its answer."
-
 // call is one request on its way through the agent.
 type call struct {
 	s       *Server
@@ -68,7 +65,7 @@ func (c *call) serve() int {
 	}
 	if d, given := deadline.Of(c.r.Header); given {
 		if d <= 0 {
-			return c.answer(answer.DeadlineExceeded, tooLate)
+			return c.answer(answer.TooLate.Reason, answer.TooLate.Message)
 		}
 		c.deadline = c.arrived.Add(d)
 	}
@@ -127,7 +124,7 @@ func (c *call) wait(ticket *agent.Ticket) int {
 			return codeGone
 		case <-over:
 			c.s.limiter.Cancel(ticket)
-			return c.answer(answer.DeadlineExceeded, tooLate)
+			return c.answer(answer.TooLate.Reason, answer.TooLate.Message)
 		case <-c.s.cutoff:
 			c.s.limiter.Cancel(ticket)
 			return c.answer(answer.Draining, "The pod is shutting down.")
@@ -196,7 +193,7 @@ func (c *call) forward() int {
 	case forward.Cut:
 		return codeCut
 	case forward.TimedOut:
-		return c.answer(answer.DeadlineExceeded, tooLate)
+		return c.answer(answer.TooLate.Reason, answer.TooLate.Message)
 	case forward.BadRequest:
 		return c.answer(answer.BadRequest, "The request's body cannot be read: "+out.Err.Error())
 	case forward.Unreachable:

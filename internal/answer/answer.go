@@ -87,6 +87,9 @@ type Answer struct {
 	RetryAfter time.Duration
 }
 
+// TooLate is for a client that has given up by its own words.
+var TooLate = &Answer{Reason: DeadlineExceeded, Message: "The time is over that the request itself gives for its answer."}
+
 // Status is the HTTP status of the answer.
 func (a *Answer) Status() int {
 	if r, ok := replies[a.Reason]; ok {
