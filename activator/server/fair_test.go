@@ -429,6 +429,8 @@ func TestAQuietClientConnectsWhileAnotherHasAllTheConnectionsItGets(t *testing.T
 // a queue behind the pod that has come of it.
 func TestRetryAfterOfAFullQueueIsNotThatOfAStart(t *testing.T) {
 	leave := make(chan struct{})
+	done := sync.OnceFunc(func() { close(leave) })
+	defer done()
 	r := newRig(t, nil)
 	r.serve(backend(t, func(_ http.ResponseWriter, q *http.Request) {
 		select {
@@ -446,7 +448,7 @@ func TestRetryAfterOfAFullQueueIsNotThatOfAStart(t *testing.T) {
 	full := fetch(c, http.MethodGet, r.url("/"), "")
 	require.Equal(t, 503, full.code)
 	require.Equal(t, "1", full.header.Get("Retry-After"))
-	close(leave)
+	done()
 	require.Equal(t, 200, (<-first).code)
 	require.Equal(t, 200, (<-second).code)
 }
